@@ -1,0 +1,1 @@
+"""Numbers in, findings out: nothing here starts, reads or writes anything."""

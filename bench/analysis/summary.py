@@ -1,0 +1,138 @@
+"""A run as one row per deployment: medians over its valid trials, and what explains them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.analysis.bottleneck import Verdict, verdict
+from bench.analysis.ceiling import Ceiling
+from bench.analysis.limits import ceiling_of
+from bench.model import Deployment, Latency, Load, Run, Trial
+
+OWN_ROLES = ("server", "nginx")
+"""The roles that are the deployment itself, and not what it is tested with."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One deployment of a run. Figures are medians over its valid trials; ``None``: none is."""
+
+    deployment: Deployment
+    load: Load
+    trials: int
+    valid_trials: int
+    requests_per_second: float | None
+    ceiling: Ceiling | None
+    p50: float | None
+    p99: float | None
+    slowest: float | None
+    """The slowest response of all valid trials."""
+    failed: int | None
+    """Failed, wrong and missing responses of all trials, where the load was run at all."""
+    cpu_per_request: float | None
+    """CPU seconds of server and nginx."""
+    memory_bytes: float | None
+    threads_before: float | None
+    threads_during: float | None
+    served_at_once: int | None
+    overhead: float | None
+    """Seconds per trial beside the load."""
+    verdict: Verdict | None
+    failures: tuple[str, ...]
+    """Why trials are invalid, each reason once."""
+
+    @property
+    def of_ceiling(self) -> float | None:
+        """The part of the ceiling that was reached."""
+        if self.ceiling is None or self.requests_per_second is None:
+            return None
+        return self.requests_per_second / self.ceiling.requests_per_second
+
+
+def summarise(run: Run) -> tuple[Row, ...]:
+    """Return a row per deployment: the valid ones fastest first, then those without a result."""
+    names = dict.fromkeys(trial.deployment.name for trial in run.trials)
+    rows = [_row(run, [t for t in run.trials if t.deployment.name == name]) for name in names]
+    return tuple(sorted(rows, key=_rank))
+
+
+def _rank(row: Row) -> tuple[bool, float]:
+    return row.requests_per_second is None, -(row.requests_per_second or 0.0)
+
+
+def _row(run: Run, trials: Sequence[Trial]) -> Row:
+    valid = [trial for trial in trials if trial.valid]
+    last = trials[-1]
+    middle = _median_trial(valid)
+    return Row(
+        deployment=last.deployment,
+        load=last.load,
+        trials=len(trials),
+        valid_trials=len(valid),
+        requests_per_second=_median(valid, _rate),
+        ceiling=ceiling_of(last.deployment, last.load, run.workload),
+        p50=_median(valid, lambda t: latency.p50 if (latency := _latency(t)) else None),
+        p99=_median(valid, lambda t: latency.p99 if (latency := _latency(t)) else None),
+        slowest=max((found.max for t in valid if (found := _latency(t))), default=None),
+        failed=_failed(trials),
+        cpu_per_request=_median(valid, cpu_per_request),
+        memory_bytes=_median(valid, memory),
+        threads_before=_median(valid, lambda t: _own(t, "threads_before")),
+        threads_during=_median(valid, lambda t: _own(t, "threads_during")),
+        served_at_once=min(
+            (
+                t.verification.served_at_once
+                for t in trials
+                if t.verification and t.verification.served_at_once is not None
+            ),
+            default=None,
+        ),
+        overhead=_median(trials, lambda t: t.overhead),
+        verdict=verdict(middle, run.workload, run.machine.cores) if middle else None,
+        failures=tuple(dict.fromkeys(t.failure for t in trials if t.failure)),
+    )
+
+
+def cpu_per_request(trial: Trial) -> float | None:
+    """Return the CPU seconds that the deployment spent per request."""
+    spent = _own(trial, "cpu_seconds")
+    if spent is None or trial.measurement is None or not trial.measurement.requests:
+        return None
+    return spent / trial.measurement.requests
+
+
+def memory(trial: Trial) -> float | None:
+    """Return the bytes of memory that the deployment held at its peak."""
+    return _own(trial, "memory_bytes")
+
+
+def _own(trial: Trial, figure: str) -> float | None:
+    """Add a figure up over the roles that are the deployment itself."""
+    values = [getattr(trial.usage[role], figure) for role in OWN_ROLES if role in trial.usage]
+    if not values or None in values:
+        return None
+    return float(sum(values))
+
+
+def _rate(trial: Trial) -> float | None:
+    return trial.measurement.requests_per_second if trial.measurement else None
+
+
+def _latency(trial: Trial) -> Latency | None:
+    return trial.measurement.latency if trial.measurement else None
+
+
+def _failed(trials: Iterable[Trial]) -> int | None:
+    loaded = [t.measurement for t in trials if t.measurement]
+    return sum(m.failed for m in loaded) if loaded else None
+
+
+def _median(trials: Iterable[Trial], figure: Callable[[Trial], float | None]) -> float | None:
+    values = [value for trial in trials if (value := figure(trial)) is not None]
+    return median(values) if values else None
+
+
+def _median_trial(trials: Sequence[Trial]) -> Trial | None:
+    """Return the trial in the middle of the ranking by rate: its verdict stands for all."""
+    ranked = sorted(trials, key=lambda t: _rate(t) or 0.0)
+    return ranked[len(ranked) // 2] if ranked else None

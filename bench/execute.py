@@ -1,0 +1,63 @@
+"""Carries a plan out: trial after trial, the run saved after each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from bench.errors import BenchError
+from bench.model import Run, Trial
+from bench.plan import PlannedTrial
+from bench.store import save_run
+from bench.trial import Bench, run_trial
+
+
+class Observer(Protocol):
+    """Is told how a run goes on."""
+
+    def begins(self, planned: PlannedTrial, index: int) -> None:
+        """Take note that the trial of this index (from 0) begins."""
+
+    def progress(self, phase: str, done: float) -> None:
+        """Take note of the phase in hand, and of how much of it is done (0 to 1)."""
+
+    def ended(self, trial: Trial) -> None:
+        """Take note of a trial's outcome."""
+
+
+def execute(
+    run: Run, plan: Sequence[PlannedTrial], bench: Bench, folder: Path, observer: Observer
+) -> tuple[Run, BenchError | None]:
+    """Carry the plan out and return the run with its trials, `Run.status` saying how it ended.
+
+    Returns:
+        The run, and why its newest state could not be saved (``None``: it was). A disk that
+        fills up in mid-run loses no result that way: what is in memory is still shown.
+
+    """
+    status = "complete"
+    unsaved = _saved(run, folder)
+    try:
+        for index, planned in enumerate(plan):
+            observer.begins(planned, index)
+            trial = run_trial(bench, planned, observer.progress)
+            run = replace(run, trials=(*run.trials, trial))
+            unsaved = _saved(run, folder)
+            observer.ended(trial)
+    except KeyboardInterrupt:
+        status = "interrupted"
+    run = replace(
+        run,
+        status="complete" if status == "complete" else "interrupted",
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return run, _saved(run, folder) or unsaved
+
+
+def _saved(run: Run, folder: Path) -> BenchError | None:
+    try:
+        save_run(run, folder)
+    except BenchError as error:
+        return error
+    return None

@@ -1,0 +1,54 @@
+"""The end of a server's log, cut so that the reason of its death is in it."""
+
+from pathlib import Path
+
+LINES = 20
+"""Last lines shown; enough for the closing words of every server here."""
+
+_TRACEBACK = "Traceback (most recent call last):"
+_CHAINED = (
+    "During handling of the above exception",
+    "The above exception was the direct cause",
+)
+_READ_BYTES = 64 * 1024
+_MOST_LINES = 120
+
+
+def tail(path: Path, lines: int = LINES) -> str:
+    """Return the last lines of a log, the last traceback whole; says so when there are none."""
+    try:
+        with path.open("rb") as log:
+            log.seek(0, 2)
+            log.seek(max(0, log.tell() - _READ_BYTES))
+            text = log.read().decode(errors="replace")
+    except OSError as error:
+        return f"(no log: {error.strerror})"
+    return shorten(text, lines) or "(the log is empty)"
+
+
+def shorten(text: str, lines: int = LINES) -> str:
+    """Return the last ``lines`` of a text, or more of them to show its last traceback whole."""
+    every = text.rstrip().splitlines()
+    start = max(0, len(every) - lines)
+    traceback = _start_of_last_traceback(every)
+    if traceback is not None:
+        start = min(start, traceback)
+    shown = every[start:]
+    if len(shown) > _MOST_LINES:
+        middle = _MOST_LINES // 2
+        left_out = len(shown) - 2 * middle
+        shown = [*shown[:middle], f"    … {left_out} lines left out …", *shown[-middle:]]
+    return "\n".join(shown)
+
+
+def _start_of_last_traceback(lines: list[str]) -> int | None:
+    """Return the index where the last traceback starts, with the exceptions that led to it."""
+    starts = [index for index, line in enumerate(lines) if _TRACEBACK in line]
+    if not starts:
+        return None
+    first = len(starts) - 1
+    while first and any(
+        line.lstrip().startswith(_CHAINED) for line in lines[starts[first - 1] : starts[first]]
+    ):
+        first -= 1
+    return starts[first]

@@ -1,0 +1,47 @@
+"""Wait until a server serves: by asking it, never by sleeping a fixed time."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from bench.errors import TrialError
+from bench.processes.process import ServerProcess
+
+FIRST_PAUSE = 0.005
+LAST_PAUSE = 0.05
+"""Seconds between two probes: short at first, since most servers are up within 0.3 s."""
+
+Probe = Callable[[], str | None]
+"""Returns ``None`` when the server is ready, else why not."""
+
+
+def wait_until_ready(
+    probe: Probe,
+    processes: Sequence[ServerProcess],
+    *,
+    deadline: float,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return as soon as ``probe`` is content.
+
+    Raises ``TrialError`` at once if one of ``processes`` exits, or after ``deadline`` seconds with
+    the last reason of the probe and the end of the logs.
+    """
+    until = clock() + deadline
+    pause = FIRST_PAUSE
+    while True:
+        for process in processes:
+            process.check_running()
+        reason = probe()
+        if reason is None:
+            break
+        if clock() >= until:
+            logs = "\n".join(f"{each.name}: {each.describe_log()}" for each in processes)
+            raise TrialError(
+                f"{what} was not ready within {deadline:g} s: {reason}\n{logs}".rstrip()
+            )
+        sleep(pause)
+        pause = min(pause * 1.5, LAST_PAUSE)
+    for process in processes:  # an answer from somebody else, while ours found the port taken?
+        process.check_running()

@@ -1,0 +1,51 @@
+"""The terminal's report: Rich decides by itself that a pipe gets no colours."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.analysis.compare import Comparison
+from bench.model import Run
+from bench.report.comparison import COMPARISON_COLUMNS
+from bench.report.table import table_of
+
+
+def run_report(run: Run) -> Iterator[RenderableType]:
+    """Yield what to print of a run."""
+    table = table_of(run)
+    yield Text(table.title, style="bold")
+    grid = RichTable(header_style="bold", box=None, pad_edge=False)
+    for column in table.columns:
+        grid.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
+    for row in table.rows:
+        style = "" if row.valid_trials else "dim"
+        grid.add_row(*(column.cell(row) for column in table.columns), style=style)
+    yield grid
+    yield ""
+    for note in table.notes:
+        yield Text(note, style="dim")
+    for problem in table.problems:
+        yield Text(problem, style="bold red")
+
+
+def comparison_report(comparison: Comparison) -> Iterator[RenderableType]:
+    """Yield what to print of a comparison."""
+    for warning in comparison.differences:
+        yield Text(f"not alike: {warning}", style="yellow")
+    grid = RichTable(
+        title=f"{comparison.base} → {comparison.new}",
+        title_justify="left", header_style="bold", box=None,
+    )  # fmt: skip
+    for heading, _ in COMPARISON_COLUMNS:
+        grid.add_column(
+            heading, justify="left" if heading == "deployment" else "right", no_wrap=True
+        )
+    for pair in comparison.pairs:
+        grid.add_row(*(cell(pair) for _, cell in COMPARISON_COLUMNS))
+    yield grid
+    for name in comparison.only_in_base:
+        yield Text(f"{name}: only in {comparison.base}", style="dim")
+    for name in comparison.only_in_new:
+        yield Text(f"{name}: only in {comparison.new}", style="dim")

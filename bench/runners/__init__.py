@@ -1,0 +1,75 @@
+"""Where deployments run: a runner brings one up and yields it as a `Running` target."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+from bench.errors import UsageError
+from bench.model import Deployment, Running, Workload
+from bench.processes.guardian import Guardian
+
+REGISTRY = {"local": "bench.runners.local:LocalRunner"}
+"""Name → where its class is; imported only when it is chosen."""
+
+
+@dataclass(frozen=True)
+class RunnerOptions:
+    """What every runner is told."""
+
+    root: Path
+    """The checkout: configuration files and services are taken from here."""
+    folder: Path
+    """The run's folder: the services' logs go there."""
+    guardian: Guardian
+    app: str
+    """``module:app`` or ``module:create_app()``."""
+    app_folder: Path
+    port: int | None = None
+    """Where the deployments are to listen; ``None``: on a free port each."""
+    database_connections: int = 0
+    """The most that any deployment of the run opens; a database of our own grants as many."""
+    database_url: str | None = None
+    """A database of the user's own; ``None``: the runner brings one up."""
+
+
+class Runner(Protocol):
+    """Brings deployments up, one at a time, and leaves nothing behind."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
+        """Return the deployments that cannot run here: name → why."""
+
+    def up(
+        self, deployment: Deployment, workload: Workload, folder: Path
+    ) -> AbstractContextManager[Running]:
+        """Start the deployment and what it needs; ready when it is entered, gone afterwards.
+
+        Raises:
+            TrialError: it did not come up; the text has the last lines of its log.
+
+        """
+
+
+def make_runner(name: str, options: RunnerOptions) -> Runner:
+    """Return the runner of this name.
+
+    Raises:
+        UsageError: there is none; the text lists those that there are.
+
+    """
+    if name not in REGISTRY:
+        raise UsageError(f"no runner is called {name!r}. Known: {', '.join(REGISTRY)}")
+    module, _, attribute = REGISTRY[name].partition(":")
+    return cast("Runner", getattr(import_module(module), attribute)(options))

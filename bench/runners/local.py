@@ -1,0 +1,221 @@
+"""Deployments as processes of this machine, on free ports of 127.0.0.1."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.errors import TrialError
+from bench.machine import somaxconn
+from bench.model import Deployment, Running, Target, Workload
+from bench.processes.ports import free_port, require_free
+from bench.processes.process import ServerProcess
+from bench.processes.ready import wait_until_ready
+from bench.runners import RunnerOptions
+from bench.services.nginx import find_nginx, nginx
+from bench.services.postgres import external_postgres, mask_password, postgres
+from bench.services.slow_api import slow_api
+from bench.services.surroundings import RunningService, Surroundings
+from bench.verify import readiness
+
+HOST = "127.0.0.1"
+START_WITHIN = 30.0
+"""Seconds that a server may take until its first right answer."""
+NOT_INHERITED = (
+    "FLASK_", "GEVENT", "GUNICORN_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONHOME", "UWSGI_",
+)  # fmt: skip
+"""Servers read these from the environment: settings that would be measured but not copied."""
+SETTINGS = frozenset(
+    {
+        "BIND", "WORKERS", "THREADS", "ASYNC_CORES", "BACKLOG", "FLASK_APP", "API_URL",
+        "DATABASE_URL", "DB_POOL_SIZE",
+    }
+)  # fmt: skip
+
+
+class LocalRunner:
+    """Runs each deployment in a session of its own; services live as long as the run."""
+
+    def __init__(self, options: RunnerOptions) -> None:
+        self._options = options
+        self._stack = ExitStack()
+        self._services: dict[str, tuple[ExitStack, RunningService]] = {}
+
+    def __enter__(self) -> Self:
+        self._surroundings = Surroundings(
+            folder=self._options.folder / "services",
+            guardian=self._options.guardian,
+            root=self._options.root,
+            python=sys.executable,
+        )
+        self._surroundings.folder.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
+        """Without nginx, the deployments behind it are left out."""
+        if find_nginx() is not None:
+            return {}
+        return {d.name: "nginx is not installed" for d in deployments if d.proxy}
+
+    @contextmanager
+    def up(self, deployment: Deployment, workload: Workload, folder: Path) -> Iterator[Running]:
+        """Start it, wait for its first right answer, and stop it at the end."""
+        services = self._services_for(workload)
+        port = self._port()
+        bind = free_port() if deployment.proxy else port
+        settings = self._settings(deployment, workload, services, f"{HOST}:{bind}")
+        command = self._command(deployment, bind)
+        with ExitStack() as stack:
+            server = stack.enter_context(
+                ServerProcess(
+                    deployment.name,
+                    command,
+                    environment=self._environment(settings),
+                    cwd=self._options.app_folder,
+                    log=folder / "server.log",
+                    guardian=self._options.guardian,
+                )
+            )
+            processes = [server]
+            roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
+            if deployment.proxy:
+                proxy = stack.enter_context(
+                    nginx(
+                        Surroundings(
+                            folder,
+                            self._options.guardian,
+                            self._options.root,
+                            self._surroundings.python,
+                        ),
+                        config=self._options.root / deployment.proxy,
+                        app_address=f"{HOST}:{bind}",
+                        port=port,
+                        backlog=backlog(deployment) or 511,
+                    )
+                )
+                services = (*services, proxy)
+                if proxy.pid:
+                    roles["nginx"] = (proxy.pid,)
+            target = Target(HOST, port, roles)
+            wait_until_ready(
+                lambda: readiness(target, workload),
+                processes,
+                deadline=START_WITHIN,
+                what=deployment.name,
+            )
+
+            def check() -> None:
+                for service in services:
+                    service.check()
+                server.check_running()
+
+            shown = {name: mask_password(value) for name, value in settings.items()}
+            yield Running(target, {"server": command}, shown, check)
+
+    def _port(self) -> int:
+        if self._options.port is None:
+            return free_port()
+        require_free(HOST, self._options.port)
+        return self._options.port
+
+    def _command(self, deployment: Deployment, port: int) -> tuple[str, ...]:
+        values = {
+            "python": sys.executable,
+            "flask_app": str(self._options.root / "flask_app"),
+            "host": HOST,
+            "port": str(port),
+        }
+        program, *arguments = (part.format_map(values) for part in deployment.command)
+        beside_python = Path(sys.executable).parent / program
+        return (str(beside_python) if beside_python.exists() else program, *arguments)
+
+    def _settings(
+        self,
+        deployment: Deployment,
+        workload: Workload,
+        services: Sequence[RunningService],
+        bind: str,
+    ) -> dict[str, str]:
+        """Return what the deployment's configuration file reads from its environment."""
+        values: dict[str, object] = {
+            "BIND": bind,
+            "FLASK_APP": self._options.app,
+            "WORKERS": deployment.workers,
+            "THREADS": deployment.threads,
+            "ASYNC_CORES": deployment.async_cores,
+            "BACKLOG": backlog(deployment),
+        }
+        if workload.database_connections:
+            values["DB_POOL_SIZE"] = workload.connections_per_process(deployment)
+        settings = {name: str(value) for name, value in values.items() if value is not None}
+        for service in services:
+            settings.update(service.environment)
+        return settings
+
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(NOT_INHERITED) and name not in SETTINGS
+        }
+        search = [str(self._options.app_folder), str(self._options.root / "flask_app")]
+        return inherited | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
+            "PYTHONUNBUFFERED": "1",
+            "VIRTUAL_ENV": sys.prefix,
+            **settings,
+        }
+
+    def _services_for(self, workload: Workload) -> tuple[RunningService, ...]:
+        """Return the services that a workload uses, started or still running."""
+        starters: dict[str, Callable[[], AbstractContextManager[RunningService]]] = {
+            "api": lambda: slow_api(self._surroundings),
+            "database": self._database,
+        }
+        return tuple(self._service(name, starters[name]) for name in workload.uses)
+
+    def _database(self) -> AbstractContextManager[RunningService]:
+        if self._options.database_url:
+            return external_postgres(self._options.database_url)
+        return postgres(self._surroundings, max_connections=self._options.database_connections)
+
+    def _service(
+        self, name: str, start: Callable[[], AbstractContextManager[RunningService]]
+    ) -> RunningService:
+        """Return the service; one that has died since the last trial is started anew."""
+        if name in self._services:
+            stack, service = self._services[name]
+            try:
+                service.check()
+            except TrialError:
+                stack.close()
+                del self._services[name]
+            else:
+                return service
+        stack = self._stack.enter_context(ExitStack())
+        service = stack.enter_context(start())
+        self._services[name] = stack, service
+        return service
+
+
+def backlog(deployment: Deployment) -> int | None:
+    """Return its listen queue's length, at most what the kernel grants.
+
+    uWSGI refuses to start above that bound; the others are cut down to it silently.
+    """
+    bound = somaxconn()
+    if deployment.backlog is None or bound is None:
+        return deployment.backlog
+    return min(deployment.backlog, bound)

@@ -1,0 +1,1 @@
+"""What a target needs beside itself: the slow API, a Postgres, nginx."""

@@ -1,0 +1,201 @@
+"""A whole run, from what the user asked for to the saved record."""
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.catalog import load_catalog
+from bench.errors import BenchError, UsageError
+from bench.execute import Observer, execute
+from bench.load import LoadGenerator, load_generator
+from bench.machine import fingerprint
+from bench.model import Deployment, Run, Workload
+from bench.plan import (
+    LoadOverride,
+    PlannedTrial,
+    load_of,
+    plan_trials,
+    with_delay,
+    with_own_path,
+)
+from bench.processes.guardian import Guardian
+from bench.runners import Runner, RunnerOptions, make_runner
+from bench.services.nginx import nginx_version
+from bench.store import SCHEMA, new_run_folder
+from bench.trial import Bench
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: the files that people copy are started from here."""
+DEMO_APP = "app:app"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for; ``None``: nothing in particular."""
+
+    deployments: tuple[str, ...]
+    """By name; none means all that suit the workload."""
+    workload: str
+    requests: int | None
+    duration: float | None
+    concurrency: int | None
+    delay: float | None
+    rounds: int
+    seed: int | None
+    workers: int | None
+    threads: int | None
+    async_cores: int | None
+    runner: str
+    generator: str
+    app: str | None
+    app_dir: Path | None
+    url_path: str | None
+    port: int | None
+    database_url: str | None
+    results: Path
+    command: tuple[str, ...]
+    """The call itself, for the record."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that has ended, and where it is."""
+
+    run: Run
+    folder: Path
+    unsaved: BenchError | None
+    """Why its last state could not be written; ``None``: it was."""
+
+
+Watch = Callable[[tuple[PlannedTrial, ...], Workload], AbstractContextManager[Observer]]
+"""Opens what watches a run, given its plan."""
+
+
+def carry_out(request: RunRequest, watch: Watch) -> Outcome:
+    """Do what was asked for.
+
+    Raises:
+        BenchError: the request cannot be carried out at all; nothing was started then.
+
+    """
+    workload = workload_of(request)
+    chosen = load_catalog().chosen(request.deployments, workload)
+    seed = random.randrange(2**32) if request.seed is None else request.seed  # noqa: S311
+    plan = plan_of(request, workload, chosen, seed)
+    generator = load_generator(request.generator)
+    for planned in plan:
+        generator.check(planned.load)
+    folder = new_run_folder(request.results, workload.name)
+    with Guardian() as guardian:
+        options = _runner_options(request, workload, plan, folder, guardian)
+        with make_runner(request.runner, options) as runner:
+            skipped = runner.left_out(chosen)
+            plan = tuple(p for p in plan if p.deployment.name not in skipped)
+            record = _record(request, workload, plan, folder, seed, generator, skipped)
+            return _execute(record, plan, folder, runner, generator, guardian, watch)
+
+
+def _execute(
+    record: Run,
+    plan: tuple[PlannedTrial, ...],
+    folder: Path,
+    runner: Runner,
+    generator: LoadGenerator,
+    guardian: Guardian,
+    watch: Watch,
+) -> Outcome:
+    bench = Bench(runner, generator, guardian, record.workload, folder)
+    with watch(plan, record.workload) as observer:
+        run, unsaved = execute(record, plan, bench, folder, observer)
+    return Outcome(run, folder, unsaved)
+
+
+def workload_of(request: RunRequest) -> Workload:
+    """Return the workload that was asked for, with the user's delay or path."""
+    workload = load_catalog().workload(request.workload)
+    if request.delay is not None:
+        workload = with_delay(workload, request.delay)
+    if request.url_path is not None or request.app is not None:
+        workload = with_own_path(workload, request.url_path or "/")
+    return workload
+
+
+def plan_of(
+    request: RunRequest, workload: Workload, chosen: tuple[Deployment, ...], seed: int
+) -> tuple[PlannedTrial, ...]:
+    """Return the trials to come, with the user's settings and load."""
+    override = LoadOverride(request.requests, request.duration, request.concurrency)
+    deployments = [
+        deployment.with_settings(
+            workers=request.workers, threads=request.threads, async_cores=request.async_cores
+        )
+        for deployment in chosen
+    ]
+    plan = plan_trials(
+        deployments,
+        lambda deployment: load_of(deployment, workload, override, named=bool(request.deployments)),
+        rounds=request.rounds,
+        seed=seed,
+    )
+    for planned in plan:
+        load = planned.load
+        if load.requests is not None and load.requests < load.concurrency:
+            raise UsageError(
+                f"REQUESTS is {load.requests} and CONCURRENCY {load.concurrency}:"
+                " there have to be at least as many requests as are under way at once"
+            )
+    return plan
+
+
+def _runner_options(
+    request: RunRequest,
+    workload: Workload,
+    plan: tuple[PlannedTrial, ...],
+    folder: Path,
+    guardian: Guardian,
+) -> RunnerOptions:
+    own_folder = request.app_dir or (Path.cwd() if request.app else ROOT / "flask_app")
+    if not own_folder.is_dir():
+        raise UsageError(f"--app-dir: there is no folder {own_folder}")
+    return RunnerOptions(
+        root=ROOT,
+        folder=folder.resolve(),
+        guardian=guardian,
+        app=request.app or DEMO_APP,
+        app_folder=own_folder.resolve(),
+        port=request.port,
+        database_connections=max(workload.connections(p.deployment) or 0 for p in plan),
+        database_url=request.database_url,
+    )
+
+
+def _record(
+    request: RunRequest,
+    workload: Workload,
+    plan: tuple[PlannedTrial, ...],
+    folder: Path,
+    seed: int,
+    generator: LoadGenerator,
+    skipped: Mapping[str, str],
+) -> Run:
+    programs = {"ab": generator.version, "nginx": nginx_version()}
+    return Run(
+        schema=SCHEMA,
+        id=folder.name,
+        status="running",
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=None,
+        command=request.command,
+        runner=request.runner,
+        generator=generator.version,
+        app=request.app or DEMO_APP,
+        workload=workload,
+        seed=seed,
+        rounds=request.rounds,
+        planned=tuple((p.round, p.deployment.name) for p in plan),
+        machine=fingerprint(ROOT, {name: v for name, v in programs.items() if v}),
+        skipped=dict(skipped),
+    )

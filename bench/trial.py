@@ -1,0 +1,163 @@
+"""One trial: up → verify (which warms up) → load → down."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.limits import expected_at_once
+from bench.errors import BenchError, TrialError
+from bench.load import LoadGenerator
+from bench.model import Load, Measurement, Running, Trial, Workload
+from bench.plan import PlannedTrial
+from bench.processes.guardian import Guardian
+from bench.runners import Runner
+from bench.sampling import Sampler, snapshot
+from bench.verify import plan_burst, verify
+
+Progress = Callable[[str, float], None]
+"""Told of the phase in hand and how much of it is done, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a run share."""
+
+    runner: Runner
+    generator: LoadGenerator
+    guardian: Guardian
+    workload: Workload
+    folder: Path
+    """The run's folder."""
+
+
+@dataclass
+class _Notes:
+    """What is known of a trial so far; whatever happens, it becomes the record."""
+
+    known: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+def run_trial(bench: Bench, planned: PlannedTrial, progress: Progress) -> Trial:
+    """Carry one trial out; what goes wrong with it becomes its `Trial.failure`.
+
+    Raises:
+        KeyboardInterrupt: after everything that the trial started has been stopped.
+
+    """
+    deployment = planned.deployment
+    name = f"{planned.round:02d}-{deployment.name}"
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    notes = _Notes()
+    try:
+        (bench.folder / name).mkdir()
+        _carry_out(bench, planned, bench.folder / name, notes, progress)
+    except BenchError as error:
+        notes.known["failure"] = str(error)
+    except OSError as error:
+        notes.known["failure"] = f"{type(error).__name__}: {error}"
+    return Trial(
+        deployment=deployment,
+        round=planned.round,
+        started=started,
+        folder=name,
+        load=planned.load,
+        database_connections=bench.workload.connections(deployment),
+        seconds=notes.seconds,
+        commands=notes.known.pop("commands", {}),
+        environment=notes.known.pop("environment", {}),
+        **notes.known,
+    )
+
+
+def _carry_out(
+    bench: Bench,
+    planned: PlannedTrial,
+    folder: Path,
+    notes: _Notes,
+    progress: Progress,
+) -> None:
+    progress("start", 0.0)
+    bringing_up = bench.runner.up(planned.deployment, bench.workload, folder)
+    with notes.phase("start"):
+        running = bringing_up.__enter__()
+    try:
+        notes.known |= {"commands": running.commands, "environment": running.environment}
+        _measure(bench, planned, running, folder, notes, progress)
+    finally:
+        progress("stop", 0.0)
+        with notes.phase("stop"):
+            bringing_up.__exit__(None, None, None)
+
+
+def _measure(
+    bench: Bench,
+    planned: PlannedTrial,
+    running: Running,
+    folder: Path,
+    notes: _Notes,
+    progress: Progress,
+) -> None:
+    workload, deployment, load = bench.workload, planned.deployment, planned.load
+    idle = snapshot(running.target.roles)
+    progress("verify", 0.0)
+    with notes.phase("verify"):
+        burst = plan_burst(
+            workload, concurrency=load.concurrency, at_once=expected_at_once(deployment, workload)
+        )
+        verification = notes.known["verification"] = verify(running.target, workload, burst)
+    with notes.phase("load"), Sampler(running.target.roles) as sampler:
+        measurement = notes.known["measurement"] = bench.generator.run(
+            running.target.url + workload.url_path(),
+            load,
+            folder=folder,
+            timeout=answer_within(workload, load),
+            guardian=bench.guardian,
+            progress=lambda done: progress("load", done),
+        )
+    notes.known["usage"] = sampler.usage(idle)
+    sampler.write(folder / "samples.csv")
+    problem = invalid(measurement, verification.body_bytes)
+    try:
+        running.check()
+    except TrialError as ended:
+        raise TrialError("\n".join(filter(None, (problem, str(ended))))) from ended
+    if problem:
+        raise TrialError(problem)
+
+
+def answer_within(workload: Workload, load: Load) -> float:
+    """Return the seconds after which a request without an answer counts as failed.
+
+    ab's own default of 30 s, and as much as a full queue can take on top: a dev server without
+    threads answers the last of its requests after all the others.
+    """
+    return 30.0 + (workload.delay or 0.0) * load.concurrency
+
+
+def invalid(measurement: Measurement, body_bytes: int) -> str | None:
+    """Return why a measurement must not be ranked; ``None``: every response was right."""
+    failures: Mapping[str, int] = {k: n for k, n in measurement.failures.items() if n}
+    if failures:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
+        return f"not every response was right, of {measurement.requests}: {kinds}"
+    if not measurement.requests:
+        return "not one response came"
+    if measurement.body_bytes != body_bytes:
+        return (
+            f"the bodies had {measurement.body_bytes} bytes under load"
+            f" and {body_bytes} when they were verified"
+        )
+    return None

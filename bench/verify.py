@@ -1,0 +1,156 @@
+"""Whether the answer is right, and how many requests are really served at once."""
+
+import asyncio
+import http.client
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+
+from bench.errors import TrialError
+from bench.model import Target, Verification, Workload
+
+BURST_LIMIT = 200
+"""Requests in the burst: enough to start every thread of the catalog's deployments."""
+BURST_SECONDS = 0.7
+"""What the burst should take if the deployment holds what it should; bounds a trial's overhead."""
+LONGEST_DELAY = 0.5
+SHORTEST_DELAY = 0.05
+ANSWER_WITHIN = 30.0
+TIMER_SLACK = 0.98
+"""A timer may fire a little early; this part of a delay must have passed in any case."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, and when it came."""
+
+    status: int
+    body: bytes
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Burst:
+    """So many requests at once, each asked to wait for so long."""
+
+    requests: int
+    delay: float | None
+    stage: float
+    """Seconds that a request holds what is scarce: the API call, or the database connection."""
+
+
+def plan_burst(workload: Workload, *, concurrency: int, at_once: int | None) -> Burst:
+    """Size the burst so that it shows the bound, yet takes about `BURST_SECONDS`.
+
+    Args:
+        workload: says how long a request waits, and for what.
+        concurrency: of the load to come.
+        at_once: how many the deployment is expected to serve together; ``None``: no bound.
+
+    """
+    expected = min(at_once or BURST_LIMIT, BURST_LIMIT)
+    requests = min(concurrency, 4 * expected, BURST_LIMIT)
+    if workload.delay is None:
+        return Burst(requests, None, 0.0)
+    share = workload.database_share or 1.0
+    waves = math.ceil(requests / expected)
+    delay = BURST_SECONDS / (1 - share + share * waves)
+    delay = round(min(max(delay, SHORTEST_DELAY), LONGEST_DELAY), 3)
+    return Burst(requests, delay, share * delay)
+
+
+def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
+    """Send the burst, check every answer, and count how many were served together.
+
+    It warms the deployment up as well: threads, connections and pools exist afterwards.
+
+    Raises:
+        TrialError: an answer was wrong, came too early or not at all.
+
+    """
+    answers = asyncio.run(_send(target, workload.url_path(burst.delay), burst.requests))
+    body = workload.body.encode() if workload.body is not None else answers[0].body
+    for answer in answers:
+        if problem := wrong(answer, body, burst.delay):
+            raise TrialError(f"verification failed: {problem}")
+    return Verification(
+        requests=len(answers),
+        delay=burst.delay,
+        body_bytes=len(body),
+        fastest=min(a.ended - a.began for a in answers),
+        served_at_once=served_at_once(answers, burst),
+    )
+
+
+def wrong(answer: Answer, body: bytes | None, delay: float | None) -> str | None:
+    """Return what is wrong with an answer, or ``None``."""
+    if answer.status // 100 != HTTPStatus.OK // 100:
+        return f"status {answer.status} instead of 200: {answer.body[:300]!r}"
+    if body is not None and answer.body != body:
+        return f"the body is {answer.body[:100]!r} instead of {body[:100]!r}"
+    took = answer.ended - answer.began
+    if delay is not None and took < delay * TIMER_SLACK:
+        return f"the answer came after {took:.3f} s although it was to wait for {delay:g} s"
+    return None
+
+
+def served_at_once(answers: Sequence[Answer], burst: Burst) -> int | None:
+    """Return how many requests were in service together at least; ``None`` if nothing waits.
+
+    Each request holds what is scarce for one stage. So many stages in so much time overlap, on
+    average, ``answers × stage / time`` times, and their peak is no lower than their average. No
+    luck can raise this bound; a server that takes one request at a time shows exactly one.
+    """
+    if not burst.delay:
+        return None
+    first_stage = min(a.began for a in answers) + burst.delay - burst.stage
+    time_taken = max(a.ended for a in answers) - first_stage
+    return math.ceil(len(answers) * burst.stage * TIMER_SLACK / time_taken)
+
+
+def readiness(target: Target, workload: Workload) -> str | None:
+    """Return why the target is not ready: not a right answer yet. ``None``: it is.
+
+    Asks for the workload's own path without a delay, so that ready means ready for this.
+    """
+    path = workload.url_path(0.0 if workload.delay is not None else None)
+    connection = http.client.HTTPConnection(target.host, target.port, timeout=ANSWER_WITHIN)
+    began = time.monotonic()
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        answer = Answer(response.status, response.read(), began, time.monotonic())
+    except (OSError, http.client.HTTPException) as error:
+        return f"{target.url}{path}: {error or type(error).__name__}"
+    finally:
+        connection.close()
+    body = workload.body.encode() if workload.body is not None else None
+    problem = wrong(answer, body, None)
+    return problem and f"{target.url}{path}: {problem}"
+
+
+async def _send(target: Target, path: str, count: int) -> list[Answer]:
+    """Send so many requests at once, each over a connection of its own, as ab does."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+
+        async def one() -> Answer:
+            began = time.monotonic()
+            async with session.get(target.url + path, allow_redirects=False) as response:
+                body = await response.read()
+            return Answer(response.status, body, began, time.monotonic())
+
+        answers = await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
+    failed = [a for a in answers if isinstance(a, BaseException)]
+    if failed:
+        raise TrialError(
+            f"verification failed: {len(failed)} of {count} requests at once got no answer:"
+            f" {failed[0] or type(failed[0]).__name__}"
+        )
+    return [a for a in answers if isinstance(a, Answer)]

@@ -1,0 +1,40 @@
+"""gunicorn with gevent: ``gunicorn -c gunicorn_gevent.conf.py`` in your app's folder.
+
+To change for your app: FLASK_APP, WORKERS (about one per core) and ASYNC_CORES (requests at once,
+per worker; more wait in the backlog).
+"""
+
+from gevent import monkey
+
+# The first lines, before gunicorn imports anything of the app: with --preload its own patch would
+# come too late, and HTTPS calls would end in a RecursionError (gunicorn#2796, gevent#1016).
+monkey.patch_all()
+
+import importlib.util
+import os
+from pathlib import Path
+
+if importlib.util.find_spec("psycopg2"):
+    # psycopg2 is C, which gevent cannot patch: without this each query blocks the whole process
+    from psycogreen.gevent import patch_psycopg
+
+    patch_psycopg()
+
+wsgi_app = os.environ.get("FLASK_APP", "app:app")
+bind = os.environ.get("BIND", "127.0.0.1:8000")
+workers = int(os.environ.get("WORKERS", "4"))
+worker_class = "gevent"
+worker_connections = int(os.environ.get("ASYNC_CORES", "2000"))
+backlog = int(os.environ.get("BACKLOG", "4096"))  # capped by net.core.somaxconn
+
+# Between a proxy's keepalive_timeout (4 s in nginx/gunicorn.conf) and graceful_timeout: the proxy
+# must be the one that closes an idle connection, or a request meets a closed one (gunicorn#2297).
+keepalive = 5
+graceful_timeout = 45  # seconds for the requests in flight on SIGTERM; above the longest one
+timeout = 60  # a heartbeat: a worker whose loop is blocked for longer is killed (gunicorn#1955)
+
+http_parser = "python"  # pinned: "auto" changes with what happens to be installed
+control_socket_disable = True  # on by default since 25.1, in the home folder, shared by all
+if Path("/dev/shm").is_dir():  # noqa: S108
+    worker_tmp_dir = "/dev/shm"  # noqa: S108  heartbeats on a disk can block a worker
+# No accesslog: a line per request costs. Set accesslog = "-" where nothing in front writes one.

@@ -1,0 +1,68 @@
+"""gevent's own server: one process, a greenlet per request. Run ``python pywsgi.py``.
+
+Settings, by environment: BIND, BACKLOG, ASYNC_CORES (requests at once; more wait in the backlog),
+FLASK_APP (``module:app`` or ``module:create_app()``, looked for in the current folder first).
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # first: what is imported before keeps the blocking socket (gevent#1016)
+
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+
+import gevent
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+if importlib.util.find_spec("psycopg2"):
+    # psycopg2 is C, which gevent cannot patch: without this each query blocks the whole process
+    from psycogreen.gevent import patch_psycopg
+
+    patch_psycopg()
+
+KEEPALIVE = 5  # seconds; pywsgi has no limit of its own, so idle clients would hold slots for ever
+STOP_TIMEOUT = 45  # seconds for the requests in flight; above the longest one
+
+
+class Handler(WSGIHandler):
+    """Ends idle connections, and kept-alive ones once the server is stopping."""
+
+    def read_requestline(self) -> str:
+        """Read the first line of a request, or nothing if the client stays silent."""
+        with gevent.Timeout(KEEPALIVE, False):
+            return super().read_requestline()
+        return ""
+
+    def read_request(self, raw_requestline: str) -> bool:
+        """Read the request, and let it be the connection's last if the server is stopping."""
+        whole = super().read_request(raw_requestline)
+        self.close_connection = self.close_connection or self.server.closed
+        return whole
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in flight."""
+    sys.path.insert(0, "")  # the app's folder, wherever this file is
+    module, _, name = os.environ.get("FLASK_APP", "app:app").partition(":")
+    found = getattr(importlib.import_module(module), name.removesuffix("()") or "app")
+    host, _, port = os.environ.get("BIND", "127.0.0.1:8000").rpartition(":")
+    server = WSGIServer(
+        (host.strip("[]"), int(port)),
+        found() if name.endswith("()") else found,
+        backlog=int(os.environ.get("BACKLOG", "4096")),  # capped by net.core.somaxconn
+        spawn=Pool(int(os.environ.get("ASYNC_CORES", "2000"))),
+        handler_class=Handler,
+        log=None,  # no line per request; errors still go to stderr
+    )
+    # close() and not stop(): serve_forever() does the stopping, with the timeout given there
+    gevent.signal_handler(signal.SIGTERM, server.close)
+    gevent.signal_handler(signal.SIGINT, server.close)
+    server.serve_forever(stop_timeout=STOP_TIMEOUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+from bench.processes.logs import shorten, tail
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "app.py", line 1, in <module>
+    import nowhere
+ModuleNotFoundError: No module named 'nowhere'"""
+
+
+def numbered(count: int) -> str:
+    return "\n".join(f"line {number}" for number in range(count))
+
+
+def test_a_long_log_is_cut_to_its_last_lines() -> None:
+    assert shorten(numbered(100), lines=3) == "line 97\nline 98\nline 99"
+
+
+def test_a_traceback_above_the_last_lines_is_shown_whole() -> None:
+    text = f"{numbered(50)}\n{TRACEBACK}\n{numbered(30)}"
+
+    shown = shorten(text, lines=5)
+
+    assert shown.startswith(TRACEBACK)
+    assert shown.endswith("line 29")
+    assert "line 49" not in shown
+
+
+def test_only_the_last_of_several_tracebacks_counts() -> None:
+    other = TRACEBACK.replace("nowhere", "elsewhere")
+
+    assert shorten(f"{other}\n{TRACEBACK}\nbye", lines=1) == f"{TRACEBACK}\nbye"
+
+
+def test_a_chain_of_tracebacks_is_shown_from_its_cause() -> None:
+    link = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    chain = f"{TRACEBACK}{link}{TRACEBACK}"
+
+    assert shorten(f"start\n{chain}", lines=2) == chain
+
+
+def test_a_recursion_does_not_flood_the_terminal() -> None:
+    text = f"{TRACEBACK.splitlines()[0]}\n{numbered(5000)}\nRecursionError"
+
+    shown = shorten(text).splitlines()
+
+    assert len(shown) < 150
+    assert shown[0].startswith("Traceback")
+    assert shown[-1] == "RecursionError"
+    assert any("lines left out" in line for line in shown)
+
+
+def test_a_missing_and_an_empty_log_say_so(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+
+    assert "No such file" in tail(tmp_path / "missing")
+    assert "empty" in tail(tmp_path / "empty")
+
+
+def test_the_tail_of_a_file_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * 200_000 + b"\nlast \xff word\n")
+
+    assert tail(log, lines=1) == "last \ufffd word"
