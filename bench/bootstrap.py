@@ -299,7 +299,14 @@ class Setup:
             self.remove_stamp()
             if state == "rebuild":
                 self.make_venv()
-            self.install_packages(dev=now.dev == "yes", fresh=state == "rebuild")
+            self.pip_locked("build", "build tools")
+            if now.dev == "yes":
+                self.pip_locked("dev", "Python packages, those for tests too")
+            else:
+                self.pip_locked("base", "Python packages")
+            if found.locks != now.locks or state == "rebuild":
+                self.install_uwsgi(fresh=state == "rebuild")
+                self.install_harness()
         self.stamp_file.write_text(format_stamp(now), encoding="utf-8")
         self.machine.say("Set-up is complete.")
 
@@ -401,19 +408,6 @@ class Setup:
         if outcome.code != 0:
             raise SetupError(f"It could not be made:\n{last_lines(outcome.output)}")
 
-    def install_packages(self, *, dev: bool, fresh: bool) -> None:
-        """Install what is locked, uWSGI, and the harness itself.
-
-        Nothing is built in isolation: pip would fetch the build tools unlocked.
-        """
-        self.say_step("build tools")
-        self.pip_locked("build")
-        self.say_step("Python packages" + (", those for tests too" if dev else ""))
-        self.pip_locked("dev" if dev else "base")
-        self.install_uwsgi(fresh=fresh)
-        self.say_step("the harness")
-        self.must(self.pip("install", "--no-deps", "--no-build-isolation", "-e", str(self.root)))
-
     def install_uwsgi(self, *, fresh: bool) -> None:
         """Compile uWSGI where that works, else take its maintainers' wheel.
 
@@ -426,31 +420,41 @@ class Setup:
             self.must(self.pip("uninstall", "-y", "uwsgi", "pyuwsgi"))
         if choices[0] == "uwsgi":
             self.say_step("uWSGI, from source")
-            outcome = self.pip("install", "--use-pep517", *self.locked("uwsgi"), CC=str(compiler))
+            outcome = self.pip_lock("uwsgi", CC=str(compiler))
             if outcome.code == 0 and self.uwsgi_has_gevent():
                 return
             self.machine.say("uWSGI does not compile here; its prebuilt wheel is used instead.")
             self.must(self.pip("uninstall", "-y", "uwsgi"))
-        self.say_step("uWSGI, prebuilt (pyuwsgi)")
-        self.pip_locked("pyuwsgi")
+        self.pip_locked("pyuwsgi", "uWSGI, prebuilt (pyuwsgi)")
+
+    def install_harness(self) -> None:
+        """Install this very folder, so that `flask-bench` runs what is in it."""
+        self.say_step("the harness")
+        self.must(self.pip("install", "--no-deps", "--no-build-isolation", "-e", str(self.root)))
 
     def uwsgi_has_gevent(self) -> bool:
         """Tell whether the uWSGI that was just built starts, and can do what it is here for."""
-        outcome = self.machine.run([str(self.venv / "bin" / "uwsgi"), "--plugins-list"])
-        return outcome.code == 0 and "gevent" in outcome.output
+        outcome = self.machine.run([str(self.venv / "bin" / "uwsgi"), "--help"])
+        return outcome.code == 0 and "--gevent" in outcome.output
 
     def say_step(self, what: str) -> None:
         """Announce a step of the virtual environment."""
         self.machine.say(f"Setting up (once): {what} …")
 
-    def locked(self, name: str) -> "list[str]":
-        """Give the options with which pip takes exactly the files of a lock."""
-        path = self.root / "requirements" / f"{name}.txt"
-        return ["--no-build-isolation", "--require-hashes", "-r", str(path)]
+    def pip_locked(self, name: str, what: str) -> None:
+        """Install all of one lock, or explain why not."""
+        self.say_step(what)
+        self.must(self.pip_lock(name))
 
-    def pip_locked(self, name: str) -> None:
-        """Install all of one lock."""
-        self.must(self.pip("install", "--use-pep517", *self.locked(name)))
+    def pip_lock(self, name: str, **environment: str) -> Outcome:
+        """Install exactly the files of one lock.
+
+        What is published as source only is built with the locked build tools: in isolation, pip
+        would fetch others.
+        """
+        path = str(self.root / "requirements" / f"{name}.txt")
+        options = ["--use-pep517", "--no-build-isolation", "--require-hashes", "-r", path]
+        return self.pip("install", *options, **environment)
 
     def pip(self, command: str, *arguments: str, **environment: str) -> Outcome:
         """Run the virtual environment's own pip."""

@@ -161,6 +161,10 @@ class Latency(FromFile):
     p90: float
     p99: float
     max: float
+    p999: float | None = None
+    """``None`` with fewer than 1000 responses: the slowest of a thousand is not known then."""
+    histogram: str | None = None
+    """All response times in microseconds, as a compressed HDR histogram in base64."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,22 @@ class RoleUsage(FromFile):
     threads_before: int
     threads_during: int
     """The highest count seen."""
+    open_files: int | None = None
+    """The highest count of file descriptors; ``None``: not told."""
+    connections: Mapping[str, int] = field(default_factory=dict)
+    """State of its TCP connections (``ESTABLISHED`` …) → the highest count seen."""
+
+
+@dataclass(frozen=True)
+class Surroundings(FromFile):
+    """What the machine itself went through during the load: kernel counters, and its noise."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)
+    """Counter → its growth during the load; counters that this system lacks are absent."""
+    canary_before: float | None = None
+    """Seconds that a fixed piece of computing took just before the trial …"""
+    canary_after: float | None = None
+    """… and just after it."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +258,7 @@ class Trial(FromFile):
     database_connections: int | None
     """The most that all its processes together may open; ``None``: no database in use."""
     seconds: Mapping[str, float]
-    """Phase (start, verify, load, stop) → wall time, of the phases that it reached."""
+    """Phase (start, verify, warm-up, load, stop) → wall time, of the phases that it reached."""
     commands: Mapping[str, tuple[str, ...]]
     """Role → the exact command."""
     environment: Mapping[str, str]
@@ -246,6 +266,7 @@ class Trial(FromFile):
     verification: Verification | None = None
     measurement: Measurement | None = None
     usage: Mapping[str, RoleUsage] = field(default_factory=dict)
+    surroundings: Surroundings | None = None
     failure: str | None = None
     """Why it gives no valid result; ``None``: it does."""
 

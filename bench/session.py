@@ -24,6 +24,7 @@ from bench.plan import (
 from bench.processes.guardian import Guardian
 from bench.runners import Runner, RunnerOptions, make_runner
 from bench.services.nginx import nginx_version
+from bench.services.postgres import mask_password
 from bench.store import SCHEMA, new_run_folder
 from bench.trial import Bench
 
@@ -188,7 +189,7 @@ def _record(
         status="running",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         finished=None,
-        command=request.command,
+        command=tuple(map(mask_password, request.command)),
         runner=request.runner,
         generator=generator.version,
         app=request.app or DEMO_APP,

@@ -1,4 +1,4 @@
-"""One trial: up → verify (which warms up) → load → down."""
+"""One trial: up → verify → warm up → load → down."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,10 @@ from bench.plan import PlannedTrial
 from bench.processes.guardian import Guardian
 from bench.runners import Runner
 from bench.sampling import Sampler, snapshot
-from bench.verify import plan_burst, verify
+from bench.verify import plan_burst, verify, warm_up
+
+WARM_UP_LIMIT = 0.5
+"""Seconds; with the verification's burst before it, every server measured here has settled."""
 
 Progress = Callable[[str, float], None]
 """Told of the phase in hand and how much of it is done, from 0 to 1."""
@@ -118,6 +121,9 @@ def _measure(
             workload, concurrency=load.concurrency, at_once=expected_at_once(deployment, workload)
         )
         verification = notes.known["verification"] = verify(running.target, workload, burst)
+    progress("warm-up", 0.0)
+    with notes.phase("warm-up"):
+        warm_up(running.target, workload, concurrency=load.concurrency, limit=WARM_UP_LIMIT)
     with notes.phase("load"), Sampler(running.target.roles) as sampler:
         measurement = notes.known["measurement"] = bench.generator.run(
             running.target.url + workload.url_path(),

@@ -20,6 +20,9 @@ BURST_SECONDS = 0.7
 LONGEST_DELAY = 0.5
 SHORTEST_DELAY = 0.05
 ANSWER_WITHIN = 30.0
+SETTLED = 0.15
+"""Part by which two bursts may differ; single bursts of 200 vary by about a tenth on a quiet
+machine."""
 TIMER_SLACK = 0.98
 """A timer may fire a little early; this part of a delay must have passed in any case."""
 
@@ -67,7 +70,7 @@ def plan_burst(workload: Workload, *, concurrency: int, at_once: int | None) -> 
 def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
     """Send the burst, check every answer, and count how many were served together.
 
-    It warms the deployment up as well: threads, connections and pools exist afterwards.
+    Threads, connections and pools exist afterwards.
 
     Raises:
         TrialError: an answer was wrong, came too early or not at all.
@@ -85,6 +88,38 @@ def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
         fastest=min(a.ended - a.began for a in answers),
         served_at_once=served_at_once(answers, burst),
     )
+
+
+def warm_up(target: Target, workload: Workload, *, concurrency: int, limit: float) -> int:
+    """Send bursts without a delay until their duration has settled, and return how many.
+
+    The first requests of a process pay for imports, threads, connections and caches. Settled
+    means: two bursts in a row within `SETTLED` of each other.
+
+    Args:
+        target: has been verified.
+        workload: its path is used, with no delay where it takes one.
+        concurrency: of the load to come; the bursts are as large, up to `BURST_LIMIT`.
+        limit: seconds after which no further burst is sent.
+
+    Raises:
+        TrialError: an answer was wrong.
+
+    """
+    path = workload.url_path(0.0 if workload.delay is not None else None)
+    body = workload.body.encode() if workload.body is not None else None
+    began = time.monotonic()
+    last, count = math.inf, 0
+    while True:
+        answers = asyncio.run(_send(target, path, min(concurrency, BURST_LIMIT)))
+        count += 1
+        for answer in answers:
+            if problem := wrong(answer, body, None):
+                raise TrialError(f"warm-up failed: {problem}")
+        took = max(a.ended for a in answers) - min(a.began for a in answers)
+        if abs(took - last) <= SETTLED * took or time.monotonic() - began + took > limit:
+            return count
+        last = took
 
 
 def wrong(answer: Answer, body: bytes | None, delay: float | None) -> str | None:

@@ -13,7 +13,13 @@ from bench.model import Trial, Workload
 from bench.plan import PlannedTrial, estimated_seconds
 from bench.report import figures
 
-SHOWN_PHASES = {"start": "starting", "verify": "verifying", "load": "loading", "stop": "stopping"}
+SHOWN_PHASES = {
+    "start": "starting",
+    "verify": "verifying",
+    "warm-up": "warming up",
+    "load": "loading",
+    "stop": "stopping",
+}
 
 
 class ProgressReport:

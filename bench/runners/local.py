@@ -87,7 +87,6 @@ class LocalRunner:
                     guardian=self._options.guardian,
                 )
             )
-            processes = [server]
             roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
             if deployment.proxy:
                 proxy = stack.enter_context(
@@ -108,18 +107,19 @@ class LocalRunner:
                 if proxy.pid:
                     roles["nginx"] = (proxy.pid,)
             target = Target(HOST, port, roles)
-            wait_until_ready(
-                lambda: readiness(target, workload),
-                processes,
-                deadline=START_WITHIN,
-                what=deployment.name,
-            )
 
             def check() -> None:
                 for service in services:
                     service.check()
                 server.check_running()
 
+            def why_not_ready() -> str | None:
+                check()  # what has died will never get ready
+                return readiness(target, workload)
+
+            wait_until_ready(
+                why_not_ready, [server], deadline=START_WITHIN, what=deployment.name
+            )
             shown = {name: mask_password(value) for name, value in settings.items()}
             yield Running(target, {"server": command}, shown, check)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -93,6 +94,15 @@ def _start(tmp_path: Path, guardian: Guardian) -> Callable[..., ServerProcess]:
         )
 
     return start
+
+
+@contextmanager
+def kept_from_hanging(child: subprocess.Popen[str]) -> Iterator[None]:
+    """End the child if the test fails: ``Popen`` would wait for it."""
+    try:
+        yield
+    finally:
+        child.kill()
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline: float = 30.0) -> None:
@@ -242,12 +252,15 @@ def ignores(pid: int, number: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_nothing_survives_a_harness_that_is_killed(tmp_path: Path) -> None:
     port = free_port()
-    with subprocess.Popen(
-        [sys.executable, "-c", HARNESS, str(tmp_path), STUBBORN, f"{LISTENER}|{port}"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as harness:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", HARNESS, str(tmp_path), STUBBORN, f"{LISTENER}|{port}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as harness,
+        kept_from_hanging(harness),
+    ):
         assert harness.stdout
         *numbers, temporary = harness.stdout.readline().split()
         guardian, *servers = map(int, numbers)

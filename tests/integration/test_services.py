@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -91,6 +91,15 @@ class Hello(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
+
+
+@contextmanager
+def kept_from_hanging(child: subprocess.Popen[str]) -> Iterator[None]:
+    """End the child if the test fails: ``Popen`` would wait for it."""
+    try:
+        yield
+    finally:
+        child.kill()
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline: float = 30.0) -> None:
@@ -327,12 +336,15 @@ def test_without_nginx_the_way_to_get_it_is_named(
 
 
 def test_no_service_survives_a_harness_that_is_killed(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HARNESS, str(tmp_path), str(ROOT)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as harness:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", HARNESS, str(tmp_path), str(ROOT)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as harness,
+        kept_from_hanging(harness),
+    ):
         assert harness.stdout
         told = json.loads(harness.stdout.readline())
         leaders = [pid for pid, _ in told["services"]]
