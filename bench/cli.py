@@ -1,5 +1,6 @@
 """The command line: parse, call, print. The only place that exits or prints."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -26,9 +27,17 @@ Option = Any
 """What click's decorators are: they type as taking and returning any function."""
 
 
+class ResultsConsole(Console):
+    """A console whose reader may leave early: that is for `main` to handle, not an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Hand the error on instead of exiting with 1, as Rich would."""
+        raise BrokenPipeError
+
+
 def stdout() -> Console:
     """Return the console for results; in a pipe it neither wraps nor colours."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+    return ResultsConsole(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
 
 
 def stderr() -> Console:
@@ -50,6 +59,10 @@ def main() -> None:
         code = ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # whoever read the output (head, less) has seen enough; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
     sys.exit(int(code or ExitCode.OK))
 
 
@@ -220,12 +233,19 @@ def run(deployments: tuple[str, ...], *, as_json: bool, **options: Option) -> in
       flask-bench run --app shop.wsgi:app --app-dir ~/shop --url-path /checkout
     """
     request = RunRequest(deployments, command=("flask-bench", *sys.argv[1:]), **options)
-    outcome = carry_out(request, lambda plan, workload: ProgressReport(stderr(), plan, workload))
+    outcome = carry_out(
+        request, lambda plan, workload: ProgressReport(stderr(), plan, workload), warn
+    )
     _print_run(outcome.run, as_json=as_json)
     if outcome.unsaved:
         raise outcome.unsaved
     stderr().print(f"saved in {outcome.folder}", highlight=False)
     return _exit_code(outcome.run)
+
+
+def warn(text: str) -> None:
+    """Tell of something that is going to make the run misleading."""
+    stderr().print(f"warning: {text}", style="yellow", markup=False, highlight=False)
 
 
 def _print_run(run: Run, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from bench.plan import (
     with_delay,
     with_own_path,
 )
+from bench.preflight import preflight
 from bench.processes.guardian import Guardian
 from bench.runners import Runner, RunnerOptions, make_runner
 from bench.services.nginx import nginx_version
@@ -71,11 +72,13 @@ class Outcome:
     """Why its last state could not be written; ``None``: it was."""
 
 
+Warn = Callable[[str], None]
+"""Is told, before the first trial, what is going to make a run misleading."""
 Watch = Callable[[tuple[PlannedTrial, ...], Workload], AbstractContextManager[Observer]]
 """Opens what watches a run, given its plan."""
 
 
-def carry_out(request: RunRequest, watch: Watch) -> Outcome:
+def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) -> Outcome:
     """Do what was asked for.
 
     Raises:
@@ -96,6 +99,8 @@ def carry_out(request: RunRequest, watch: Watch) -> Outcome:
             skipped = runner.left_out(chosen)
             plan = tuple(p for p in plan if p.deployment.name not in skipped)
             record = _record(request, workload, plan, folder, seed, generator, skipped)
+            for note in record.notes:
+                warn(note)
             return _execute(record, plan, folder, runner, generator, guardian, watch)
 
 
@@ -183,6 +188,7 @@ def _record(
     skipped: Mapping[str, str],
 ) -> Run:
     programs = {"ab": generator.version, "nginx": nginx_version()}
+    machine = fingerprint(ROOT, {name: v for name, v in programs.items() if v})
     return Run(
         schema=SCHEMA,
         id=folder.name,
@@ -197,6 +203,8 @@ def _record(
         seed=seed,
         rounds=request.rounds,
         planned=tuple((p.round, p.deployment.name) for p in plan),
-        machine=fingerprint(ROOT, {name: v for name, v in programs.items() if v}),
+        machine=machine,
         skipped=dict(skipped),
+        # its rules are about deployments on this machine
+        notes=preflight(machine, plan, workload) if request.runner == "local" else (),
     )

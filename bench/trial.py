@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 from bench.analysis.limits import expected_at_once
 from bench.errors import BenchError, TrialError
 from bench.load import LoadGenerator
-from bench.model import Load, Measurement, Running, Trial, Workload
+from bench.model import Load, Measurement, Running, Surroundings, Trial, Workload
+from bench.observe.canary import spin
+from bench.observe.observation import Observation
+from bench.observe.sampler import snapshot
 from bench.plan import PlannedTrial
 from bench.processes.guardian import Guardian
 from bench.runners import Runner
-from bench.sampling import Sampler, snapshot
 from bench.verify import plan_burst, verify, warm_up
 
 WARM_UP_LIMIT = 0.5
@@ -64,6 +66,8 @@ def run_trial(bench: Bench, planned: PlannedTrial, progress: Progress) -> Trial:
     name = f"{planned.round:02d}-{deployment.name}"
     started = datetime.now(UTC).isoformat(timespec="seconds")
     notes = _Notes()
+    with notes.phase("observe"):
+        canary_before = spin()
     try:
         (bench.folder / name).mkdir()
         _carry_out(bench, planned, bench.folder / name, notes, progress)
@@ -71,6 +75,9 @@ def run_trial(bench: Bench, planned: PlannedTrial, progress: Progress) -> Trial:
         notes.known["failure"] = str(error)
     except OSError as error:
         notes.known["failure"] = f"{type(error).__name__}: {error}"
+    with notes.phase("observe"):
+        canary_after = spin()
+    surroundings = notes.known.pop("surroundings", Surroundings())
     return Trial(
         deployment=deployment,
         round=planned.round,
@@ -81,6 +88,7 @@ def run_trial(bench: Bench, planned: PlannedTrial, progress: Progress) -> Trial:
         seconds=notes.seconds,
         commands=notes.known.pop("commands", {}),
         environment=notes.known.pop("environment", {}),
+        surroundings=replace(surroundings, canary_before=canary_before, canary_after=canary_after),
         **notes.known,
     )
 
@@ -114,7 +122,8 @@ def _measure(
     progress: Progress,
 ) -> None:
     workload, deployment, load = bench.workload, planned.deployment, planned.load
-    idle = snapshot(running.target.roles)
+    with notes.phase("observe"):
+        idle = snapshot(running.target.roles)
     progress("verify", 0.0)
     with notes.phase("verify"):
         burst = plan_burst(
@@ -124,17 +133,21 @@ def _measure(
     progress("warm-up", 0.0)
     with notes.phase("warm-up"):
         warm_up(running.target, workload, concurrency=load.concurrency, limit=WARM_UP_LIMIT)
-    with notes.phase("load"), Sampler(running.target.roles) as sampler:
+    with notes.phase("observe"):
+        observation = Observation(running.target.roles, bench.guardian)
+    with notes.phase("load"), observation:
         measurement = notes.known["measurement"] = bench.generator.run(
             running.target.url + workload.url_path(),
             load,
             folder=folder,
             timeout=answer_within(workload, load),
-            guardian=bench.guardian,
+            guardian=observation,
             progress=lambda done: progress("load", done),
         )
-    notes.known["usage"] = sampler.usage(idle)
-    sampler.write(folder / "samples.csv")
+    with notes.phase("observe"):
+        notes.known["usage"] = observation.usage(idle)
+        notes.known["surroundings"] = observation.surroundings()
+        observation.write(folder / "samples.csv")
     problem = invalid(measurement, verification.body_bytes)
     try:
         running.check()

@@ -1,8 +1,8 @@
 """A pool of Postgres connections for threads and for greenlets.
 
-It waits where ``psycopg2.pool`` raises, keeps every connection that it has opened, opens them
-outside any lock, and gives none away that broke or died while idle: after a restart of Postgres
-no request fails. Under gevent, psycogreen has to be set up first (``patched.py``).
+It waits, first come first served, where ``psycopg2.pool`` raises; it keeps every connection that it
+has opened, opens them outside its lock, and lends none that broke or died while idle: after a
+restart of Postgres no request fails. Under gevent it needs psycogreen (``patched.py``).
 
 Settings, by environment:
 
@@ -18,6 +18,8 @@ DB_TIMEOUT   20      seconds that a statement may take; above the longest one in
 import os
 import queue
 import select
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -52,19 +54,17 @@ class Pool:
 
     def __init__(self, connect: Callable[[], connection], size: int) -> None:
         self._connect = connect
-        # One slot per connection, empty until it is opened. The last one put back is the first
+        self._lock = threading.Lock()
+        # One slot per connection, empty until that is opened. The last one put back is the first
         # one taken, so no more are opened than are needed at once.
-        self._slots: queue.LifoQueue[connection | None] = queue.LifoQueue()
-        for _ in range(size):
-            self._slots.put(None)
+        self._slots: list[connection | None] = [None] * size
+        # First come, first served: with a plain semaphore a newcomer overtakes those who wait.
+        self._waiting: deque[queue.SimpleQueue[connection | None]] = deque()
 
     @contextmanager
-    def connection(self, wait: float) -> Iterator[connection]:
+    def lend(self, wait: float) -> Iterator[connection]:
         """Lend a live connection, and wait up to ``wait`` seconds for one."""
-        try:
-            held = self._slots.get(timeout=wait)
-        except queue.Empty:
-            raise PoolExhaustedError(f"no connection became free within {wait:g} s") from None
+        held = self._take(wait)
         whole = False
         try:
             if held is None or not _alive(held):
@@ -72,14 +72,40 @@ class Pool:
                 held = None
                 held = self._connect()
             yield held
-            whole = not held.closed
+            whole = True
         finally:
             # After any error, a greenlet killed in mid-query included, nobody knows what the
             # connection is in the middle of.
             if not whole:
                 _discard(held)
                 held = None
-            self._slots.put(held)
+            self._give(held)
+
+    def _take(self, wait: float) -> connection | None:
+        with self._lock:
+            if self._slots:
+                return self._slots.pop()
+            turn: queue.SimpleQueue[connection | None] = queue.SimpleQueue()
+            self._waiting.append(turn)
+        try:
+            return turn.get(timeout=wait)
+        except BaseException as error:
+            with self._lock:
+                served = turn not in self._waiting
+                if not served:
+                    self._waiting.remove(turn)
+            if served:  # just as it gave up
+                self._give(turn.get_nowait())
+            if isinstance(error, queue.Empty):
+                raise PoolExhaustedError(f"no connection became free in {wait:g} s") from None
+            raise
+
+    def _give(self, held: connection | None) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().put(held)
+            else:
+                self._slots.append(held)
 
 
 def sleep(seconds: float) -> None:
@@ -94,7 +120,7 @@ def ping(wait: float) -> None:
 
 def _execute(query: str, values: tuple[float, ...], *, wait: float) -> None:
     try:
-        with _pool.connection(wait) as held, held.cursor() as cursor:
+        with _pool.lend(wait) as held, held.cursor() as cursor:
             cursor.execute(query, values)
     except QueryCanceledError as error:
         raise DatabaseTimeoutError(f"the database took too long: {error}") from error

@@ -24,7 +24,9 @@ if importlib.util.find_spec("psycopg2"):
 
     patch_psycopg()
 
-KEEPALIVE = 5  # seconds; pywsgi has no limit of its own, so idle clients would hold slots for ever
+# Seconds that a connection may be silent; pywsgi has no limit, so idle clients would hold slots for
+# ever. Not much shorter: in a burst a new connection waits a while until it is read.
+KEEPALIVE = 30
 STOP_TIMEOUT = 45  # seconds for the requests in flight; above the longest one
 
 
@@ -33,15 +35,15 @@ class Handler(WSGIHandler):
 
     def read_requestline(self) -> str:
         """Read the first line of a request, or nothing if the client stays silent."""
-        with gevent.Timeout(KEEPALIVE, False):
-            return super().read_requestline()
-        return ""
+        return gevent.with_timeout(KEEPALIVE, super().read_requestline, timeout_value="")
 
-    def read_request(self, raw_requestline: str) -> bool:
-        """Read the request, and let it be the connection's last if the server is stopping."""
-        whole = super().read_request(raw_requestline)
-        self.close_connection = self.close_connection or self.server.closed
-        return whole
+    def finalize_headers(self) -> None:
+        """Complete the headers; of a stopping server this is the connection's last response."""
+        super().finalize_headers()
+        if self.server.closed and not self.close_connection:
+            self.close_connection = True
+            closing = (b"Connection", b"close")
+            self.response_headers.append(closing)  # type: ignore[union-attr, arg-type]
 
 
 def main() -> None:

@@ -1,13 +1,23 @@
-"""Two runs side by side: what each deployment did in both, and what else differed."""
+"""Two runs, deployment by deployment: what is faster or slower, and how sure that is."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
+from bench.analysis.alike import deployments_unlike, runs_unlike, versions_changed
+from bench.analysis.judge import (
+    DEFAULT_THRESHOLD,
+    Finding,
+    Metric,
+    Outcome,
+    confidence_of,
+    judge,
+    metric_of,
+)
+from bench.analysis.stats import RatioEstimate, ratio
 from bench.analysis.summary import Row, summarise
-from bench.model import Run
-
-CHANGES_WITH_EVERY_RUN = frozenset({"versions", "git_revision"})
-"""Fields of the machine that are not the machine: compared on their own, or meant to differ."""
+from bench.errors import ExitCode, UsageError
+from bench.model import Run, Trial
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,8 @@ class Pair:
 
     base: Row
     new: Row
+    finding: Finding
+    metric: Metric
 
 
 @dataclass(frozen=True)
@@ -24,62 +36,150 @@ class Comparison:
 
     base: str
     new: str
+    metric: Metric
+    threshold: float
+    confidence: float
+    """Of each interval."""
     pairs: tuple[Pair, ...]
     only_in_base: tuple[str, ...]
     only_in_new: tuple[str, ...]
     differences: tuple[str, ...]
     """What else differs between the runs: any of it may explain what the figures show."""
+    changes: tuple[str, ...]
+    """Versions and revisions that changed: what such a comparison is mostly for."""
+    drift: RatioEstimate | None = None
+    """How many times as long the machine took for the same computing; ``None``: not known."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A regression anywhere, else anything inconclusive, else fine."""
+        if any(pair.finding.regression for pair in self.pairs):
+            return ExitCode.REGRESSION
+        if any(pair.finding.outcome is Outcome.INCONCLUSIVE for pair in self.pairs):
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.OK
 
 
-def compare(base: Run, new: Run) -> Comparison:
-    """Set two runs side by side."""
+def compare(
+    base: Run,
+    new: Run,
+    *,
+    metric: str = "rps",
+    threshold: float = DEFAULT_THRESHOLD,
+    allow_unlike: bool = False,
+) -> Comparison:
+    """Compare what both runs have in common; rounds of different runs are not paired.
+
+    Each decision errs at most once in 100, and all of a comparison together at most once in 20:
+    the intervals get wider with more than five deployments.
+
+    Raises:
+        UsageError: an unknown metric, a threshold out of range, the same run twice, no deployment
+            in common, or runs that differ in more than versions (listed), unless allowed.
+
+    """
+    chosen = metric_of(metric)
+    if not 0 <= threshold < 1:
+        raise UsageError(f"the threshold is {threshold:g}; allowed is 0 to 1, as in 0.05 or 5%")
+    if (base.id, base.started) == (new.id, new.started):
+        raise UsageError(f"BASE and NEW are the same run: {base.id}")
     old = {row.deployment.name: row for row in summarise(base)}
     current = {row.deployment.name: row for row in summarise(new)}
-    pairs = tuple(Pair(old[name], row) for name, row in current.items() if name in old)
+    common = _common(base, new, old.keys(), current.keys())
+    differences = [*runs_unlike(base, new)]
+    for name in common:
+        differences += deployments_unlike(old[name], current[name])
+    if differences and not allow_unlike:
+        raise UsageError(
+            f"{base.id} and {new.id} are not alike, so that their figures would not compare:\n  "
+            + "\n  ".join(differences)
+            + "\nTo compare them nevertheless: --allow-unlike."
+        )
+    confidence = confidence_of(len(common))
+    drift = _drift(base, new, common, confidence)
+
+    def pair(name: str) -> Pair:
+        before, after = _trials(base, name), _trials(new, name)
+        found = judge(before, after, chosen, threshold=threshold, confidence=confidence)
+        found = _unless_drift(found, drift, chosen)
+        found = _noted(found, old[name], current[name], chosen)
+        return Pair(old[name], current[name], found, chosen)
+
     return Comparison(
         base=base.id,
         new=new.id,
-        pairs=pairs,
-        only_in_base=tuple(old.keys() - current.keys()),
-        only_in_new=tuple(current.keys() - old.keys()),
-        differences=tuple(_differences(base, new, pairs)),
+        metric=chosen,
+        threshold=threshold,
+        confidence=confidence,
+        pairs=tuple(pair(name) for name in common),
+        only_in_base=tuple(name for name in old if name not in current),
+        only_in_new=tuple(name for name in current if name not in old),
+        differences=tuple(differences),
+        changes=tuple(versions_changed(base, new)),
+        drift=drift,
     )
 
 
-def _differences(base: Run, new: Run, pairs: tuple[Pair, ...]) -> Iterator[str]:
-    for field in fields(base.machine):
-        if field.name not in CHANGES_WITH_EVERY_RUN:
-            yield from _differs(
-                f"machine, {field.name}",
-                getattr(base.machine, field.name),
-                getattr(new.machine, field.name),
-            )
-    yield from _mappings("version of", base.machine.versions, new.machine.versions)
-    for name in ("app", "runner", "generator"):
-        yield from _differs(name, getattr(base, name), getattr(new, name))
-    for field in fields(base.workload):
-        if field.name not in {"load", "load_for"}:
-            yield from _differs(
-                f"workload, {field.name}",
-                getattr(base.workload, field.name),
-                getattr(new.workload, field.name),
-            )
-    for pair in pairs:
-        name = pair.new.deployment.name
-        yield from _differs(f"load of {name}", pair.base.load, pair.new.load)
-        for setting in ("workers", "threads", "async_cores", "backlog"):
-            yield from _differs(
-                f"{setting} of {name}",
-                getattr(pair.base.deployment, setting),
-                getattr(pair.new.deployment, setting),
-            )
+def _common(base: Run, new: Run, old: Collection[str], current: Collection[str]) -> list[str]:
+    common = [name for name in current if name in old]
+    if not common:
+        raise UsageError(
+            f"the runs have no deployment in common: {', '.join(old) or 'none'} in {base.id},"
+            f" {', '.join(current) or 'none'} in {new.id}"
+        )
+    return common
 
 
-def _mappings(what: str, base: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for key in sorted(base.keys() | new.keys()):
-        yield from _differs(f"{what} {key}", base.get(key), new.get(key))
+def _drift(base: Run, new: Run, names: Collection[str], confidence: float) -> RatioEstimate | None:
+    """Return how much longer the machine itself took: the canaries around the trials compared."""
+    before, after = (
+        [
+            around.canary_before + around.canary_after
+            for trial in run.trials
+            if trial.valid and trial.deployment.name in names and (around := trial.surroundings)
+            if around.canary_before is not None and around.canary_after is not None
+        ]
+        for run in (base, new)
+    )
+    return ratio(before, after, paired=False, confidence=confidence)
 
 
-def _differs(what: str, base: object, new: object) -> Iterator[str]:
-    if base != new:
-        yield f"{what}: {base} → {new}"
+def _unless_drift(finding: Finding, drift: RatioEstimate | None, metric: Metric) -> Finding:
+    """Take a difference back that a change of the machine's own speed explains.
+
+    Two runs at two times do not show in their rounds how the machine differs between them. The
+    ratio is set against the canary's, their errors added in squares: if 1 is then within reach,
+    the difference may be the machine's.
+    """
+    estimate = finding.estimate
+    if drift is None or not drift.different or not metric.depends_on_speed or estimate is None:
+        return finding
+    if finding.outcome not in {Outcome.FASTER, Outcome.SLOWER}:
+        return finding
+    cost = -math.log(estimate.value) if metric.more_is_better else math.log(estimate.value)
+    slowdown = math.log(drift.value)
+    reach = math.hypot(_reach(estimate), _reach(drift))
+    own = cost - slowdown
+    if abs(own) > reach and own * cost > 0:
+        return finding
+    how = "slower" if slowdown > 0 else "faster"
+    reason = f"the machine itself was {how}: its canary took {drift.value:.3f} times as long"
+    return Finding(Outcome.INCONCLUSIVE, reason, estimate)
+
+
+def _reach(estimate: RatioEstimate) -> float:
+    """Return half the width of an interval, as a logarithm."""
+    return math.log(estimate.interval.high / estimate.interval.low) / 2
+
+
+def _noted(finding: Finding, base: Row, new: Row, metric: Metric) -> Finding:
+    """Add that both were held by the ceiling, where rates are alike whatever the server does."""
+    held = all(row.verdict is not None and row.verdict.by_arithmetic for row in (base, new))
+    if metric.name != "rps" or not held:
+        return finding
+    note = "both at the ceiling, so this workload does not tell"
+    return replace(finding, reason="; ".join(filter(None, (finding.reason, note))))
+
+
+def _trials(run: Run, name: str) -> list[Trial]:
+    return [trial for trial in run.trials if trial.deployment.name == name]

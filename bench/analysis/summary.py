@@ -1,12 +1,14 @@
 """A run as one row per deployment: medians over its valid trials, and what explains them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from bench.analysis.bottleneck import Verdict, verdict
 from bench.analysis.ceiling import Ceiling
 from bench.analysis.limits import ceiling_of
+from bench.analysis.ranks import Rank, tie_groups
+from bench.analysis.stats import Interval, interval
 from bench.model import Deployment, Latency, Load, Run, Trial
 
 OWN_ROLES = ("server", "nginx")
@@ -40,6 +42,15 @@ class Row:
     verdict: Verdict | None
     failures: tuple[str, ...]
     """Why trials are invalid, each reason once."""
+    interval: Interval | None = None
+    """Of the requests per second; ``None`` with fewer than two valid trials: nothing is known."""
+    places: Rank | None = None
+    """Its places in the ranking by requests per second; ``None`` as for the interval."""
+
+    @property
+    def rank(self) -> int | None:
+        """The place that is shown: what cannot be told apart from the best shares its place."""
+        return self.places.best if self.places else None
 
     @property
     def of_ceiling(self) -> float | None:
@@ -53,11 +64,21 @@ def summarise(run: Run) -> tuple[Row, ...]:
     """Return a row per deployment: the valid ones fastest first, then those without a result."""
     names = dict.fromkeys(trial.deployment.name for trial in run.trials)
     rows = [_row(run, [t for t in run.trials if t.deployment.name == name]) for name in names]
-    return tuple(sorted(rows, key=_rank))
+    return tuple(sorted(_ranked(run, rows), key=_fastest_first))
 
 
-def _rank(row: Row) -> tuple[bool, float]:
+def _fastest_first(row: Row) -> tuple[bool, float]:
     return row.requests_per_second is None, -(row.requests_per_second or 0.0)
+
+
+def _ranked(run: Run, rows: Iterable[Row]) -> list[Row]:
+    """Give those a rank of which more than one round is valid; others say nothing of noise."""
+    by_round: dict[str, dict[int, float]] = {}
+    for trial in run.trials:
+        if trial.valid and (figure := rate(trial)):
+            by_round.setdefault(trial.deployment.name, {})[trial.round] = figure
+    ranks = tie_groups({name: rounds for name, rounds in by_round.items() if len(rounds) > 1})
+    return [replace(row, places=ranks.get(row.deployment.name)) for row in rows]
 
 
 def _row(run: Run, trials: Sequence[Trial]) -> Row:
@@ -69,11 +90,11 @@ def _row(run: Run, trials: Sequence[Trial]) -> Row:
         load=last.load,
         trials=len(trials),
         valid_trials=len(valid),
-        requests_per_second=_median(valid, _rate),
+        requests_per_second=_median(valid, rate),
         ceiling=ceiling_of(last.deployment, last.load, run.workload),
-        p50=_median(valid, lambda t: latency.p50 if (latency := _latency(t)) else None),
-        p99=_median(valid, lambda t: latency.p99 if (latency := _latency(t)) else None),
-        slowest=max((found.max for t in valid if (found := _latency(t))), default=None),
+        p50=_median(valid, lambda t: times.p50 if (times := latency(t)) else None),
+        p99=_median(valid, lambda t: times.p99 if (times := latency(t)) else None),
+        slowest=max((found.max for t in valid if (found := latency(t))), default=None),
         failed=_failed(trials),
         cpu_per_request=_median(valid, cpu_per_request),
         memory_bytes=_median(valid, memory),
@@ -90,7 +111,13 @@ def _row(run: Run, trials: Sequence[Trial]) -> Row:
         overhead=_median(trials, lambda t: t.overhead),
         verdict=verdict(middle, run.workload, run.machine.cores) if middle else None,
         failures=tuple(dict.fromkeys(t.failure for t in trials if t.failure)),
+        interval=interval([figure for t in valid if (figure := rate(t)) is not None]),
     )
+
+
+def rate(trial: Trial) -> float | None:
+    """Return the requests per second."""
+    return trial.measurement.requests_per_second if trial.measurement else None
 
 
 def cpu_per_request(trial: Trial) -> float | None:
@@ -114,11 +141,8 @@ def _own(trial: Trial, figure: str) -> float | None:
     return float(sum(values))
 
 
-def _rate(trial: Trial) -> float | None:
-    return trial.measurement.requests_per_second if trial.measurement else None
-
-
-def _latency(trial: Trial) -> Latency | None:
+def latency(trial: Trial) -> Latency | None:
+    """Return the response times."""
     return trial.measurement.latency if trial.measurement else None
 
 
@@ -134,5 +158,5 @@ def _median(trials: Iterable[Trial], figure: Callable[[Trial], float | None]) ->
 
 def _median_trial(trials: Sequence[Trial]) -> Trial | None:
     """Return the trial in the middle of the ranking by rate: its verdict stands for all."""
-    ranked = sorted(trials, key=lambda t: _rate(t) or 0.0)
+    ranked = sorted(trials, key=lambda t: rate(t) or 0.0)
     return ranked[len(ranked) // 2] if ranked else None

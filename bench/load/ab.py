@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from bench.errors import MissingToolError, TrialError, UsageError
 from bench.load.ab_report import AbReport, parse
-from bench.load.ab_rows import latency_from_rows
+from bench.load.ab_rows import SLOW_CONNECT, latency_from_rows, slow_connects
 from bench.load.child import Guardian, run_child
 from bench.load.open_files import check_open_files, room_for
 from bench.model import Latency, Load, Measurement
@@ -162,6 +162,7 @@ class Ab:
             command=command,
             latency=latency_from_rows(rows),
             cpu_seconds=ended.cpu_seconds,
+            connects=_late(report, rows),
         )
 
     def _ask(self, *arguments: str) -> str:
@@ -212,10 +213,12 @@ def measurement(
     command: tuple[str, ...],
     latency: Latency | None,
     cpu_seconds: float | None,
+    connects: Mapping[str, int] | None = None,
 ) -> Measurement:
     """Return what the report says in the words of the harness.
 
-    ``latency``: from the rows; ``None`` falls back on the report's percentiles.
+    ``latency``: from the rows; ``None`` falls back on the report's percentiles. ``connects``: what
+    `slow_connects` counted.
     """
     failures = _failures(report, load)
     # One request can be in several kinds, so only the largest of them is sure to have been bad.
@@ -233,7 +236,7 @@ def measurement(
         bytes_received=report.total_transferred,
         body_bytes=body if body is not None else report.html_transferred // max(1, complete),
         client_cpu_seconds=cpu_seconds,
-        details=report.details(),
+        details={**report.details(), **(connects or {})},
     )
 
 
@@ -259,6 +262,12 @@ def _failures(report: AbReport, load: Load) -> dict[str, int]:
         "empty": complete if report.total_transferred == 0 else 0,
         "missing": max(0, load.requests - complete) if load.requests is not None else 0,
     }
+
+
+def _late(report: AbReport, rows: Path) -> dict[str, int]:
+    # The table tells at once whether there is anything to find in half a million rows.
+    slowest = report.connect_ms.max / 1000 if report.connect_ms else 0.0
+    return slow_connects(rows) if slowest >= SLOW_CONNECT else {}
 
 
 def _rate(report: AbReport) -> float:

@@ -1,9 +1,8 @@
 """The Markdown report, and the way into a document that holds it between two marks."""
 
-from collections.abc import Iterable
-
 from bench.errors import UsageError
 from bench.model import Run
+from bench.report.markup import escaped, line, rule
 from bench.report.table import table_of
 
 BEGIN = "<!-- results: begin -->"
@@ -13,13 +12,13 @@ END = "<!-- results: end -->"
 def run_report(run: Run) -> str:
     """Return a run's report as Markdown."""
     table = table_of(run)
-    lines = [f"**{_escaped(table.title)}**", ""]
-    lines.append(_line(column.heading for column in table.columns))
-    lines.append(_line("---:" if column.right else ":---" for column in table.columns))
-    lines += [_line(column.cell(row) for column in table.columns) for row in table.rows]
+    lines = [f"**{escaped(table.title)}**", ""]
+    lines.append(line(column.heading for column in table.columns))
+    lines.append(rule(column.right for column in table.columns))
+    lines += [line(column.cell(row) for column in table.columns) for row in table.rows]
     lines.append("")
-    lines += [f"- {_escaped(note)}" for note in table.notes]
-    lines += [f"- **{_escaped(problem)}**" for problem in table.problems]
+    lines += [f"- {escaped(note)}" for note in table.notes]
+    lines += [f"- **{escaped(problem)}**" for problem in table.problems]
     return "\n".join(lines) + "\n"
 
 
@@ -35,14 +34,3 @@ def insert(report: str, document: str) -> str:
     if not begin or not end:
         raise UsageError(f"the document has no lines {BEGIN} and {END} to put the report between")
     return f"{head}{begin}\n{report}{end}{tail}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    """Keep foreign text from becoming markup: of a table, of HTML or of Markdown itself."""
-    for character in "\\`*_[]|":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())

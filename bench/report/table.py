@@ -1,11 +1,12 @@
 """The table of a run as plain cells: the terminal and Markdown show the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.summary import Row, summarise
 from bench.model import Deployment, Load, Run
 from bench.report import figures
+from bench.report.problems import problems
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Column:
     heading: str
     cell: Callable[[Row], str]
     right: bool = True
+    value: Callable[[Row], float | None] | None = None
+    """What a numeric column is sorted by; ``None``: by its text."""
 
 
 def _workers(row: Row) -> str:
@@ -29,20 +32,52 @@ def _threads(row: Row) -> str:
     return f"{figures.count(row.threads_before)} → {figures.count(row.threads_during)}"
 
 
-COLUMNS = (
-    Column("deployment", lambda row: row.deployment.name, right=False),
-    Column("req/s", lambda row: figures.rate(row.requests_per_second)),
-    Column("of ceiling", lambda row: figures.percent(row.of_ceiling)),
-    Column("p50", lambda row: figures.seconds(row.p50)),
-    Column("p99", lambda row: figures.seconds(row.p99)),
-    Column("max", lambda row: figures.seconds(row.slowest)),
-    Column("failed", lambda row: figures.count(row.failed)),
-    Column("CPU ms/req", lambda row: figures.milliseconds(row.cpu_per_request)),
-    Column("memory", lambda row: figures.size(row.memory_bytes)),
-    Column("threads", _threads),
-    Column("workers", _workers),
-    Column("limited by", lambda row: row.verdict.limit if row.verdict else figures.UNKNOWN, False),
+def _interval(row: Row) -> str:
+    interval = row.interval
+    if interval is None:
+        return figures.UNKNOWN
+    return f"{figures.rate(interval.low)} – {figures.rate(interval.high)}"
+
+
+def _number(
+    heading: str, show: Callable[[float | None], str], value: Callable[[Row], float | None]
+) -> Column:
+    return Column(heading, lambda row: show(value(row)), value=value)
+
+
+DEPLOYMENT = Column("deployment", lambda row: row.deployment.name, right=False)
+RANK = _number("rank", figures.count, lambda row: row.rank)
+RATE = _number("req/s", figures.rate, lambda row: row.requests_per_second)
+INTERVAL = Column("interval", _interval, value=lambda row: row.requests_per_second)
+OF_CEILING = _number("of ceiling", figures.percent, lambda row: row.of_ceiling)
+FAILED = _number("failed", figures.count, lambda row: row.failed)
+CPU = _number("CPU ms/req", figures.milliseconds, lambda row: row.cpu_per_request)
+MEMORY = _number("memory", figures.size, lambda row: row.memory_bytes)
+THREADS = Column("threads", _threads, value=lambda row: row.threads_during)
+WORKERS = Column("workers", _workers, value=lambda row: row.deployment.slots)
+LIMITED_BY = Column(
+    "limited by", lambda row: row.verdict.limit if row.verdict else figures.UNKNOWN, False
 )
+
+
+def columns_for(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """Return the columns; those that would be empty for every row are left out."""
+    return (
+        *((RANK,) if any(row.rank is not None for row in rows) else ()),
+        DEPLOYMENT,
+        RATE,
+        *((INTERVAL,) if any(row.interval for row in rows) else ()),
+        *((OF_CEILING,) if any(row.ceiling for row in rows) else ()),
+        _number("p50", figures.seconds, lambda row: row.p50),
+        _number("p99", figures.seconds, lambda row: row.p99),
+        _number("max", figures.seconds, lambda row: row.slowest),
+        FAILED,
+        CPU,
+        MEMORY,
+        THREADS,
+        WORKERS,
+        LIMITED_BY,
+    )
 
 
 @dataclass(frozen=True)
@@ -62,10 +97,10 @@ def table_of(run: Run) -> Table:
     rows = summarise(run)
     return Table(
         title=f"{run.workload.name}: {run.workload.purpose}",
-        columns=COLUMNS,
+        columns=columns_for(rows),
         rows=rows,
         notes=tuple(_notes(run, rows)),
-        problems=tuple(_problems(run, rows)),
+        problems=problems(run),
     )
 
 
@@ -129,13 +164,3 @@ def _uwsgi(run: Run) -> str:
         if package in run.machine.versions:
             return f"(uWSGI: package {package} {run.machine.versions[package]})"
     return ""
-
-
-def _problems(run: Run, rows: tuple[Row, ...]) -> list[str]:
-    problems = [f"{row.deployment.name}: {reason}" for row in rows for reason in row.failures]
-    problems += [f"{name}: skipped: {reason}" for name, reason in run.skipped.items()]
-    missing = len(run.planned) - len(run.trials)
-    if missing:
-        how = "interrupted" if run.status == "interrupted" else "cut short"
-        problems.append(f"the run was {how}: {missing} of {len(run.planned)} trials are missing")
-    return problems

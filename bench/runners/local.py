@@ -25,9 +25,10 @@ HOST = "127.0.0.1"
 START_WITHIN = 30.0
 """Seconds that a server may take until its first right answer."""
 NOT_INHERITED = (
-    "FLASK_", "GEVENT", "GUNICORN_", "MAKE", "MFLAGS", "PYTHONPATH", "PYTHONHOME", "UWSGI_",
+    "COVERAGE_", "FLASK_", "GEVENT", "GUNICORN_", "LD_PRELOAD", "MAKE", "MFLAGS", "PYTHON",
+    "UWSGI_",
 )  # fmt: skip
-"""Servers read these from the environment: settings that would be measured but not copied."""
+"""Servers and Python read these from the environment: they would be measured, but not copied."""
 SETTINGS = frozenset(
     {
         "BIND", "WORKERS", "THREADS", "ASYNC_CORES", "BACKLOG", "FLASK_APP", "API_URL",

@@ -1,0 +1,1 @@
+"""What a trial costs and goes through: its processes, their sockets, the kernel, the noise."""

@@ -1,0 +1,16 @@
+"""What all tests share: no setting of the caller's reaches them."""
+
+import pytest
+
+SETTINGS = (
+    *("WORKLOAD", "REQUESTS", "DURATION", "CONCURRENCY", "DELAY", "ROUNDS", "SEED", "WORKERS"),
+    *("THREADS", "ASYNC_CORES", "RUNNER", "LOAD", "APP", "APP_DIR", "URL_PATH", "PORT"),
+    *("DATABASE_URL", "RESULTS", "BASE", "NEW", "RUN", "FORCE_COLOR", "COLUMNS"),
+)
+"""Variables that `flask-bench` and its terminal output listen to (`make test` may hand them on)."""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
