@@ -17,10 +17,11 @@ from bench.load import LoadGenerator, load_generator
 from bench.machine import fingerprint
 from bench.model import Deployment, Load, Run, Trial, Workload
 from bench.plan import PlannedTrial, estimated_seconds, plan_trials
+from bench.preflight import preflight
 from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions, make_runner
 from bench.services.nginx import nginx_version
-from bench.session import DEMO_APP, ROOT, Outcome, Watch
+from bench.session import DEMO_APP, ROOT, Outcome, Warn, Watch
 from bench.store import SCHEMA, new_run_folder
 from bench.trial import Bench, run_trial
 
@@ -59,7 +60,9 @@ class CalibrationRequest:
             raise UsageError("a handicap is a part of the request's CPU cost, as in 0.05 or 5%")
 
 
-def carry_out_calibration(request: CalibrationRequest, watch: Watch) -> Outcome:
+def carry_out_calibration(
+    request: CalibrationRequest, watch: Watch, warn: Warn = lambda _: None
+) -> Outcome:
     """Measure the handicap's cost, then run all trials; `calibration_of` has the tables.
 
     Raises:
@@ -90,6 +93,8 @@ def carry_out_calibration(request: CalibrationRequest, watch: Watch) -> Outcome:
             subjects = _subjects(deployment, request.handicaps, per_part)
             plan = plan_calibration(subjects, load, request, seed)
             record = _record(request, workload, plan, folder, seed, generator, per_part)
+            for note in preflight(record.machine, plan, workload):
+                warn(note)
             with watch(plan, workload) as observer:
                 run, unsaved = execute(record, plan, bench, folder, _Tidy(observer, folder))
     return Outcome(run, folder, unsaved)

@@ -9,6 +9,8 @@ from bench.errors import UsageError
 from bench.model import Run
 
 OF_THE_RUN = ("schema", "app", "runner", "generator")
+VERSIONS = ("git_revision", "system", "python", "python_build")
+"""Fields of the machine that a comparison may be about."""
 SETTINGS = ("command", "workers", "threads", "async_cores", "backlog", "proxy")
 
 
@@ -40,8 +42,10 @@ def deployments_unlike(base: Row, new: Row) -> Iterator[str]:
 
 def versions_changed(base: Run, new: Run) -> Iterator[str]:
     """Yield the versions and the revision that changed."""
-    yield from _differs("git revision", base.machine.git_revision, new.machine.git_revision)
-    yield from _differs("Python", base.machine.python, new.machine.python)
+    for name in VERSIONS:
+        old, current = getattr(base.machine, name), getattr(new.machine, name)
+        if old is not None and current is not None:
+            yield from _differs(name.replace("_", " "), old, current)
     yield from _mappings(base.machine.versions, new.machine.versions)
 
 

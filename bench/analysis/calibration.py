@@ -73,8 +73,8 @@ class Line:
     rounds: int
     false: Sight
     """Called different although it is the same."""
-    found: Mapping[float, Sight]
-    """Handicap → called different, and in the right direction."""
+    found: Mapping[float, Sight | None]
+    """Handicap → called different, and in the right direction; ``None``: too few rounds."""
     apart: Tally
     """As `false`, but of two runs one after the other: base of one block, twin of the next."""
     visible: float
@@ -83,8 +83,10 @@ class Line:
     @property
     def keeps_promises(self) -> bool:
         """Whether it errs seldom enough, and finds what it has to."""
-        return self.false.drawn <= MOST_FALSE and all(
-            self.found[handicap].drawn >= share
+        if self.false.drawn > MOST_FALSE:
+            return False
+        return all(
+            (sight := self.found[handicap]) is not None and sight.drawn >= share
             for handicap, share in PROMISES.items()
             if handicap in self.found
         )
@@ -147,9 +149,9 @@ def _of_metric(run: Run, metric: Metric) -> MetricCalibration:
             " or it was cut short"
         )
     noise = whole.error * math.sqrt(len(twin))
-    # Two comparisons at least: subsets of nearly all rounds would hardly differ.
-    most = max(ROUNDS[0], len(twin) // 2)
-    lines = tuple(_line(metric, twin, others, noise, rounds) for rounds in ROUNDS if rounds <= most)
+    lines = tuple(
+        _line(metric, twin, others, noise, rounds) for rounds in ROUNDS if _enough(twin, rounds)
+    )
     effects = {0.0: whole} | {h: e for h, pairs in others.items() if (e := _ratio(pairs))}
     return MetricCalibration(
         metric=metric,
@@ -198,13 +200,17 @@ def _line(
         rounds=rounds,
         false=_sight(twin, rounds, 0),
         found={
-            handicap: _sight(pairs, rounds, direction)
+            handicap: _sight(pairs, rounds, direction) if _enough(pairs, rounds) else None
             for handicap, pairs in others.items()
-            if len(pairs) >= rounds
         },
         apart=_apart(twin, rounds),
         visible=smallest_visible_effect(noise / math.sqrt(rounds), rounds - 1),
     )
+
+
+def _enough(pairs: Pairs, rounds: int) -> bool:
+    """Say whether two comparisons can be made: subsets of nearly all rounds would hardly differ."""
+    return len(pairs) >= max(2 * rounds, ROUNDS[0])
 
 
 def _sight(pairs: Pairs, rounds: int, direction: int) -> Sight:

@@ -47,6 +47,8 @@ class Comparison:
     """What else differs between the runs: any of it may explain what the figures show."""
     changes: tuple[str, ...]
     """Versions and revisions that changed: what such a comparison is mostly for."""
+    cut_short: tuple[str, ...] = ()
+    """Runs that did not get to their end: what they have is compared."""
     drift: RatioEstimate | None = None
     """How many times as long the machine took for the same computing; ``None``: not known."""
 
@@ -116,6 +118,7 @@ def compare(
         only_in_new=tuple(name for name in current if name not in old),
         differences=tuple(differences),
         changes=tuple(versions_changed(base, new)),
+        cut_short=tuple(run.id for run in (base, new) if run.status != "complete"),
         drift=drift,
     )
 

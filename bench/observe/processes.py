@@ -104,11 +104,10 @@ class Role:
     ended: list[Watched] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Count CPU time and descriptors from here on."""
+        """Count CPU time from here on."""
         self.read()
         for each in self.members.values():
             each.cpu_at_start = each.cpu_seconds
-            each.held.clear()
 
     def read(self) -> None:
         """Read CPU time and threads of all; one that has ended keeps its last CPU time."""

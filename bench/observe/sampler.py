@@ -19,12 +19,12 @@ INTERVAL = 0.2
 """Seconds between two samples of CPU, threads and accept queues."""
 SLOW_EVERY = 5
 """Each so many samples, new processes, memory, descriptors and connections are looked at too."""
-MEMORY_BUDGET = 0.006
+MEMORY_BUDGET = 0.004
 """Seconds of CPU for memory in each slow sample. The kernel walks through all pages of a process
 for it: 2 ms for a Python worker, 20 to 29 ms for 97 processes of Postgres (measured). What the
 budget does not reach keeps its last reading; the oldest are renewed first."""
-SOCKETS_SHARE = 0.008
-"""Part of a core for counting connections: once a second if a look takes up to 8 ms, else more
+SOCKETS_SHARE = 0.005
+"""Part of a core for counting connections: once a second if a look takes up to 5 ms, else more
 rarely. It took 2 to 7 ms with up to 73,000 sockets in TIME_WAIT, which the kernel walks over, and
 38 ms where other programs filled all cores and caches (measured)."""
 
@@ -40,7 +40,7 @@ Roles = Mapping[str, Iterable[int]]
 class Sampler:
     """Samples roles between `start` and `stop`; the harness itself is one of them.
 
-    To create it looks at all of them once, which takes some hundredths of a second.
+    It looks at all of them once when it is created, which takes some hundredths of a second.
 
     Args:
         roles: role → ids of its root processes; their children count too.
@@ -63,14 +63,12 @@ class Sampler:
 
         self._find_processes()
         self._ports = _ports(self._roles)
-        self._read_memory()
+        self._begin()
+        self._sample(slow=True, edge=True)
 
     def start(self) -> None:
-        """Begin: CPU time counts from here on."""
-        for role in self._roles.values():
-            role.begin()
-        self._began = time.monotonic()
-        self._sample(slow=True, edge=True)
+        """Begin: time and CPU time count from here on."""
+        self._begin()
         self._thread.start()
 
     def stop(self) -> None:
@@ -116,6 +114,11 @@ class Sampler:
     def _of(self, role: str) -> list[Sample]:
         return [sample for _, name, sample in self._moments if name == role]
 
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        for role in self._roles.values():
+            role.begin()
+
     def _watch(self) -> None:
         count = 1
         # By the clock and not by pauses, or the time that the samples take would add up.
@@ -128,12 +131,12 @@ class Sampler:
     def _sample(self, *, slow: bool, edge: bool = False) -> None:
         at = time.monotonic() - self._began
         self._find_client()
-        if slow:
-            self._find_processes()
-            self._read_memory()
+        # CPU first: the last look at it does not count what the last look at all else costs.
         samples = {name: _glance(role) for name, role in self._roles.items()}
         self._add_queues(samples)
         if slow:
+            self._find_processes()
+            self._read_memory()
             self._add_memory(samples)
         if edge:
             self._add_connections(samples, time_wait=True)

@@ -123,7 +123,10 @@ def _plain(found: MetricCalibration) -> dict[str, object]:
 
 def _plain_line(each: Line) -> dict[str, object]:
     return dataclasses.asdict(each) | {
-        "found": {f"{h:g}": dataclasses.asdict(sight) for h, sight in each.found.items()},
+        "found": {
+            f"{h:g}": dataclasses.asdict(sight) if sight else None
+            for h, sight in each.found.items()
+        },
         "keeps_promises": each.keeps_promises,
     }
 

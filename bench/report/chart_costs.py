@@ -74,7 +74,10 @@ def _percentiles(times: Sequence[Percentiles], base: Layer, x: alt.X, look: Look
         sort=names,
         scale=alt.Scale(domain=names, range=[SHAPES[NAMES.index(name)] for name in names]),
         legend=alt.Legend(
-            symbolFillColor=look.accent, symbolStrokeColor=look.accent, symbolStrokeWidth=2
+            columns=alt.ExprRef("width < 320 ? 3 : 5"),  # on a phone in two lines
+            symbolFillColor=look.accent,
+            symbolStrokeColor=look.accent,
+            symbolStrokeWidth=2,
         ),
     )
     return [

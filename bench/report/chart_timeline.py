@@ -110,7 +110,12 @@ def _mebibytes(moment: Moment) -> float | None:
 
 def _spec(figure: Figure, look: Look) -> Spec:
     base = alt.Chart(alt.NamedData(name="moments")).encode(
-        x=alt.X("t:Q", title="seconds", axis=alt.Axis(tickCount=6, grid=False)),
+        x=alt.X(
+            "t:Q",
+            title="seconds",
+            axis=alt.Axis(tickCount=6, grid=False),
+            scale=alt.Scale(zero=True, nice=False),
+        ),
         y=alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=4), scale=alt.Scale(zero=True)),
         color=alt.Color(
             "role:N", legend=None, scale=alt.Scale(domain=list(ROLES), range=list(look.roles))

@@ -70,6 +70,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         if pair.finding.reason:
             said = outcome_text(pair.finding, comparison.metric)
             yield f"{pair.new.deployment.name}: {said}: {pair.finding.reason}"
+    for run in comparison.cut_short:
+        yield f"{run} was cut short: what it has is compared"
     for change in comparison.changes:
         yield f"changed: {change}"
     if comparison.drift:

@@ -32,7 +32,7 @@ def caveats(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     found = [_ceiling(run, valid)]
     if run.rounds == 1:
         found.append("1 round: no uncertainty known. ROUNDS=5 would tell chance from difference.")
-    loads = {row.load for row in valid}
+    loads = list(dict.fromkeys(row.load for row in valid))
     if len(loads) > 1:
         most = max(loads, key=lambda load: sum(row.load == load for row in valid))
         others = _names(row for row in valid if row.load != most)

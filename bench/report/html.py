@@ -123,6 +123,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # as small as it gets, and roles in the order in which they were put
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters["shortened"] = _shortened
     return environment
 

@@ -18,7 +18,11 @@ class Percentiles:
 
 
 def percentiles_of(run: Run, deployment: str) -> Percentiles:
-    """Return the median of each percentile over the valid trials, and the slowest of them all."""
+    """Return the median of each percentile over the valid trials, and the slowest of them all.
+
+    A percentile that one of them does not know is left out: medians over different trials could
+    not be compared, and p99.9 could come out below p99.
+    """
     seen = [
         _named(t.measurement.latency)
         for t in run.trials
@@ -27,7 +31,11 @@ def percentiles_of(run: Run, deployment: str) -> Percentiles:
     values = {name: [times[name] for times in seen if name in times] for name in NAMES}
     return Percentiles(
         deployment,
-        {n: max(v) if n == "max" else median(v) for n, v in values.items() if v},
+        {
+            n: max(v) if n == "max" else median(v)
+            for n, v in values.items()
+            if v and len(v) == len(seen)
+        },
     )
 
 

@@ -9,7 +9,7 @@ REFUSED = 0.01
 """Part of the requests that a full queue delayed. Each such delay is a second or more, so one in a
 hundred moves the p99 from milliseconds to seconds."""
 CONNECTIONS_BUSY = 0.75
-"""Part of the database connections in use on average. Each pool belongs to one process, which cannot
+"""Part of the database connections in use on average. Each pool is one process's, which cannot
 lend: four pools of 20, full in turns, stood at 81 and 85% together (measured, db at c=200)."""
 UNEVEN = 0.05
 """Part of the slots that stood empty while requests queued at another worker. gthread workers left
@@ -68,18 +68,26 @@ def accept_queue(seen: Seen) -> Verdict | None:
     """Find that the server accepts too slowly for the length of its queue."""
     late = seen.detail("slow_connects")
     refused = seen.counter("ListenOverflows")
-    # With the counter at hand, late connections without refusals have another cause.
-    if late < REFUSED * seen.measurement.requests or (
-        seen.knows("ListenOverflows") and not refused
-    ):
+    few = REFUSED * seen.measurement.requests
+    role = _front(seen)
+    # With the counter at hand, late connections without refusals have another cause. And without
+    # late connections the last packet of the handshake was refused: the client believes that it is
+    # connected, and the delay shows up in its waiting.
+    connected_late = late >= max(1.0, few) and (refused or not seen.knows("ListenOverflows"))
+    if not connected_late and not (refused >= max(1.0, few) and _full(seen, role)):
         return None
-    role = "nginx" if "nginx" in seen.trial.usage else "server"
-    kernel = f"; the kernel refused {refused:,.0f} handshakes at a full queue" if refused else ""
+    facts = []
+    if late:
+        facts.append(
+            f"{late:,.0f} of {seen.measurement.requests:,} requests needed a second or more to"
+            f" connect{_waves(seen)}"
+        )
+    if refused:
+        facts.append(f"the kernel refused {refused:,.0f} handshakes at a full queue")
     backlog = seen.trial.deployment.backlog
     return Verdict(
         "accept queue",
-        f"{late:,.0f} of {seen.measurement.requests:,} requests needed a second or more to connect"
-        f"{_waves(seen)}{kernel}{_queue(seen, role)}",
+        "; ".join(facts) + _queue(seen, role),
         f"{RAISE_BACKLOG} (BACKLOG was {backlog})"
         if backlog is not None
         else "this server's queue cannot be set: use another one, or put nginx in front",
@@ -87,20 +95,20 @@ def accept_queue(seen: Seen) -> Verdict | None:
 
 
 def upstream_queue(seen: Seen) -> Verdict | None:
-    """Find that the kernel refuses, yet no client waits: it is the queue of a service."""
+    """Find that the kernel refuses at a queue behind the one that the clients are in."""
     refused = seen.counter("ListenOverflows")
     if refused < max(1.0, REFUSED * seen.measurement.requests):
         return None
-    roles = {"api": "upstream", "postgres": "database", "server": "accept queue"}
-    full = next((role for role in roles if _full(seen, role)), None)
-    if full is None:
+    limits = {"api": "upstream", "postgres": "database", "server": "accept queue"}
+    behind = (role for role in limits if role != _front(seen) and _full(seen, role))
+    if (role := next(behind, None)) is None:
         return None
     return Verdict(
-        roles[full],
-        f"the kernel refused {refused:,.0f} handshakes at a full queue, and it was not that of the"
-        f" clients: only {seen.detail('slow_connects'):,.0f} waited a second or more"
-        f"{_queue(seen, full)}",
-        f"{RAISE_BACKLOG}, of: {full}; or keep more connections to it open",
+        limits[role],
+        f"the kernel refused {refused:,.0f} handshakes at a full queue, and not at the clients':"
+        f" {seen.detail('slow_connects'):,.0f} of them needed a second or more to connect"
+        f"{_queue(seen, role)}",
+        f"{RAISE_BACKLOG}, of this role: {role}; or keep more connections to it open",
     )
 
 
@@ -179,6 +187,11 @@ def _more_slots(seen: Seen) -> str:
     }
     names = " or ".join(name for name, value in settings.items() if value)
     return f"raise {names}" if names else "use a server that holds more than one request at once"
+
+
+def _front(seen: Seen) -> str:
+    """Return the role that the clients connect to."""
+    return "nginx" if "nginx" in seen.trial.usage else "server"
 
 
 def _full(seen: Seen, role: str) -> bool:

@@ -14,7 +14,7 @@
   };
   const views = {};
   const drawn = Object.entries(data.charts).map(async ([id, spec]) => {
-    const place = byId(`chart-${id}`);
+    const place = byId(`chart-${id}`).firstElementChild;
     // a copy: the filter and the timeline need the figures as they came
     const { view } = await vegaEmbed(place, structuredClone(spec), options);
     views[id] = view;

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -81,11 +82,14 @@ class TestTables:
             assert line.false.blocks.of == 60 // line.rounds
 
     def test_handicaps_are_found(self) -> None:
-        line = line_of(of_metric(), 8)
-        assert line.found[0.10].drawn > 0.95
-        assert line.found[0.10].blocks.share is not None
-        assert line.found[0.10].blocks.share >= 0.9
-        assert line.found[0.05].drawn > 0.5
+        found = line_of(of_metric(), 8).found
+        tenth, twentieth = found[0.10], found[0.05]
+        assert tenth is not None
+        assert twentieth is not None
+        assert tenth.drawn > 0.95
+        assert tenth.blocks.share is not None
+        assert tenth.blocks.share >= 0.9
+        assert twentieth.drawn > 0.5
 
     def test_the_fewest_rounds_that_keep_the_promises(self) -> None:
         found = of_metric()
@@ -107,6 +111,20 @@ class TestTables:
 
 
 class TestBadInput:
+    def test_a_promise_is_not_kept_by_too_few_rounds(self) -> None:
+        """Every round has the twin, but only the first seven a handicap."""
+        run = a_calibration_run(20)
+        few = replace(
+            run,
+            trials=tuple(
+                t for t in run.trials if t.round <= 7 or handicap_of(t.deployment.name) is None
+            ),
+        )
+        for found in calibration_of(few).metrics:
+            line = line_of(found, 8)
+            assert line.found == {0.05: None, 0.10: None}
+            assert not line.keeps_promises
+
     def test_rounds_with_an_invalid_side_are_left_out(self) -> None:
         run = a_run(
             a_trial(BASE, round=1),

@@ -195,7 +195,7 @@ class TestRefusals:
         assert comparison.differences == ()
         assert comparison.changes == (
             "git revision: 0123456789ab → ba9876543210",
-            "Python: 3.11.7 → 3.12.1",
+            "python: 3.11.7 → 3.12.1",
             "flask: 3.1.3 → 3.2",
             "uwsgi: 2.0.31 → None",
         )
@@ -226,6 +226,10 @@ class TestRefusals:
             base_of(*a_side(), *a_side(name="old")), new_of(*a_side(), *a_side(name="young"))
         )
         assert (comparison.only_in_base, comparison.only_in_new) == (("old",), ("young",))
+
+    def test_a_run_that_was_cut_short_is_named(self) -> None:
+        comparison = compare(base_of(*a_side()), new_of(*a_side(), status="interrupted"))
+        assert comparison.cut_short == ("new",)
 
 
 def with_canary(trials: list[Trial], seconds: float) -> list[Trial]:

@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.ab_rows import latency_from_counts, latency_from_rows
+from bench.load.ab_rows import latency_from_counts, latency_from_rows, slow_connects
 from bench.model import Latency
 
 DATA = Path(__file__).parents[2] / "data" / "ab"
@@ -94,3 +94,28 @@ def test_quantiles_are_in_order_and_near_times_that_occurred(
     for each in in_order:
         assert min(abs(each - time / 1000) for time in times) <= each / 1000
     assert latency.max == max(times) / 1000
+
+
+class TestSlowConnects:
+    def rows(self, folder: Path, *milliseconds: int) -> Path:
+        file = folder / "ab.tsv"
+        lines = [f"Sat Nov 21\t1\t{time}\t5\t{time + 5}\t4" for time in milliseconds]
+        file.write_text("\n".join(["starttime\tseconds\tctime\tdtime\tttime\twait", *lines, ""]))
+        return file
+
+    def test_they_are_counted_by_the_seconds_of_their_repetitions(self, tmp_path: Path) -> None:
+        file = self.rows(tmp_path, 0, 3, 949, 950, 1012, 1040, 3090, 7010)
+        assert slow_connects(file) == {
+            "slow_connects": 5,
+            "slow_connects_after_1s": 3,
+            "slow_connects_after_3s": 1,
+            "slow_connects_after_7s": 1,
+        }
+
+    def test_none_is_nothing_to_tell(self, tmp_path: Path) -> None:
+        assert slow_connects(self.rows(tmp_path, 0, 3)) == {}
+
+    def test_neither_is_a_file_that_is_none_of_abs(self, tmp_path: Path) -> None:
+        (tmp_path / "odd").write_text("a\tb\n1\t2\n")
+        assert slow_connects(tmp_path / "odd") == {}
+        assert slow_connects(tmp_path / "missing") == {}
