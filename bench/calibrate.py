@@ -5,24 +5,21 @@ import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.analysis.calibration import BASE, TWIN, subject_name
-from bench.analysis.summary import cpu_per_request
+from bench.analysis.metrics import cpu_per_request
 from bench.catalog import load_catalog
 from bench.errors import TrialError, UsageError
 from bench.execute import Observer, execute
-from bench.load import LoadGenerator, load_generator
-from bench.machine import fingerprint
-from bench.model import Deployment, Load, Run, Trial, Workload
+from bench.load import load_generator
+from bench.model import Deployment, Load, Trial
 from bench.plan import PlannedTrial, estimated_seconds, plan_trials
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions, make_runner
-from bench.services.nginx import nginx_version
-from bench.session import DEMO_APP, ROOT, Outcome, Warn, Watch
-from bench.store import SCHEMA, new_run_folder
+from bench.session import DEMO_APP, ROOT, Outcome, Warn, Watch, new_record
+from bench.store import new_run_folder
 from bench.trial import Bench, run_trial
 
 HANDICAPPED = "bench.handicap:app"
@@ -92,7 +89,18 @@ def carry_out_calibration(
             per_part = handicap_rounds(_pilot(bench, deployment, load))
             subjects = _subjects(deployment, request.handicaps, per_part)
             plan = plan_calibration(subjects, load, request, seed)
-            record = _record(request, workload, plan, folder, seed, generator, per_part)
+            record = new_record(
+                plan,
+                workload,
+                generator,
+                folder=folder,
+                command=request.command,
+                runner="local",
+                app=HANDICAPPED,
+                seed=seed,
+                rounds=request.rounds * request.comparisons,
+            )
+            record = replace(record, notes=_notes(request, per_part))
             for note in preflight(record.machine, plan, workload):
                 warn(note)
             with watch(plan, workload) as observer:
@@ -202,34 +210,9 @@ class _Tidy:
         self.observer.ended(trial)
 
 
-def _record(
-    request: CalibrationRequest,
-    workload: Workload,
-    plan: Sequence[PlannedTrial],
-    folder: Path,
-    seed: int,
-    generator: LoadGenerator,
-    per_part: float,
-) -> Run:
-    programs = {"ab": generator.version, "nginx": nginx_version()}
-    return Run(
-        schema=SCHEMA,
-        id=folder.name,
-        status="running",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        finished=None,
-        command=request.command,
-        runner="local",
-        generator=generator.version,
-        app=HANDICAPPED,
-        workload=workload,
-        seed=seed,
-        rounds=request.rounds * request.comparisons,
-        planned=tuple((planned.round, planned.deployment.name) for planned in plan),
-        machine=fingerprint(ROOT, {name: v for name, v in programs.items() if v}),
-        notes=(
-            f"calibration of {request.deployment} with {request.workers} worker(s):"
-            f" {request.comparisons} comparisons of {request.rounds} rounds with itself",
-            f"a handicap of 100% is {per_part:.0f} rounds of the loop in bench/handicap.py",
-        ),
+def _notes(request: CalibrationRequest, per_part: float) -> tuple[str, ...]:
+    return (
+        f"calibration of {request.deployment} with {request.workers} worker(s):"
+        f" {request.comparisons} comparisons of {request.rounds} rounds with itself",
+        f"a handicap of 100% is {per_part:.0f} rounds of the loop in bench/handicap.py",
     )

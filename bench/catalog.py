@@ -95,6 +95,9 @@ def _read(
     adapter = TypeAdapter(kind)
     found = {}
     for name, table in tables.items():
+        if not isinstance(table, dict):
+            problems.append(f"{file.name}: {name}: not a table: write [{name}]")
+            continue
         try:
             found[name] = adapter.validate_python({"name": name, **prepare(table)})
         except ValidationError as error:

@@ -12,9 +12,12 @@ Service = Literal["api", "database"]
 
 
 class FromFile:
-    """Base of what is read from files: an unknown key there is an error (pydantic's setting)."""
+    """Base of what is read from files: an unknown key there is an error, and so is a NaN."""
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[Mapping[str, object]] = {
+        "extra": "forbid",
+        "allow_inf_nan": False,
+    }
 
 
 @dataclass(frozen=True)

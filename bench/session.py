@@ -1,9 +1,9 @@
 """A whole run, from what the user asked for to the saved record."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,7 +98,20 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
         with make_runner(request.runner, options) as runner:
             skipped = runner.left_out(chosen)
             plan = tuple(p for p in plan if p.deployment.name not in skipped)
-            record = _record(request, workload, plan, folder, seed, generator, skipped)
+            record = new_record(
+                plan,
+                workload,
+                generator,
+                folder=folder,
+                command=request.command,
+                runner=request.runner,
+                app=options.app,
+                seed=seed,
+                rounds=request.rounds,
+                skipped=skipped,
+            )
+            if request.runner == "local":  # its rules are about deployments on this machine
+                record = replace(record, notes=preflight(record.machine, plan, workload))
             for note in record.notes:
                 warn(note)
             return _execute(record, plan, folder, runner, generator, guardian, watch)
@@ -178,33 +191,35 @@ def _runner_options(
     )
 
 
-def _record(
-    request: RunRequest,
+def new_record(
+    plan: Sequence[PlannedTrial],
     workload: Workload,
-    plan: tuple[PlannedTrial, ...],
-    folder: Path,
-    seed: int,
     generator: LoadGenerator,
-    skipped: Mapping[str, str],
+    *,
+    folder: Path,
+    command: Sequence[str],
+    runner: str,
+    app: str,
+    seed: int,
+    rounds: int,
+    skipped: Mapping[str, str] | None = None,
 ) -> Run:
+    """Return the record of a run whose trials are still to come."""
     programs = {"ab": generator.version, "nginx": nginx_version()}
-    machine = fingerprint(ROOT, {name: v for name, v in programs.items() if v})
     return Run(
         schema=SCHEMA,
         id=folder.name,
         status="running",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         finished=None,
-        command=tuple(map(mask_password, request.command)),
-        runner=request.runner,
+        command=tuple(map(mask_password, command)),
+        runner=runner,
         generator=generator.version,
-        app=request.app or DEMO_APP,
+        app=app,
         workload=workload,
         seed=seed,
-        rounds=request.rounds,
+        rounds=rounds,
         planned=tuple((p.round, p.deployment.name) for p in plan),
-        machine=machine,
-        skipped=dict(skipped),
-        # its rules are about deployments on this machine
-        notes=preflight(machine, plan, workload) if request.runner == "local" else (),
+        machine=fingerprint(ROOT, {name: v for name, v in programs.items() if v}),
+        skipped=dict(skipped or {}),
     )

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.analysis.judge import METRICS, Metric
+from bench.analysis.metrics import METRICS, Metric
 from bench.analysis.stats import RatioEstimate, chance_to_see, ratio, smallest_visible_effect
 from bench.errors import UsageError
 from bench.model import Run

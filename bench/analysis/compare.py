@@ -5,15 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from bench.analysis.alike import deployments_unlike, runs_unlike, versions_changed
-from bench.analysis.judge import (
-    DEFAULT_THRESHOLD,
-    Finding,
-    Metric,
-    Outcome,
-    confidence_of,
-    judge,
-    metric_of,
-)
+from bench.analysis.judge import Finding, Outcome, confidence_of, judge
+from bench.analysis.metrics import DEFAULT_THRESHOLD, Metric, metric_of
 from bench.analysis.stats import RatioEstimate, ratio
 from bench.analysis.summary import Row, summarise
 from bench.errors import ExitCode, UsageError

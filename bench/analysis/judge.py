@@ -10,21 +10,17 @@ The outcome follows from the interval of the ratio alone (`stats.ratio`):
 A *regression* is slower (or costlier), and by more than the threshold as estimated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
+from bench.analysis.metrics import DEFAULT_THRESHOLD, Metric
 from bench.analysis.stats import DECISION_CONFIDENCE, RatioEstimate, ratio
-from bench.analysis.summary import cpu_per_request, latency, memory, rate
-from bench.errors import UsageError
 from bench.model import Trial
 
-DEFAULT_THRESHOLD = 0.05
-"""A twentieth: about the least that trials on an ordinary machine can show (calibration)."""
 FAMILY_ERROR = 0.05
 """Chance of any false difference in a comparison of many deployments (Bonferroni's bound)."""
-MILLISECOND = 0.001
 
 
 class Outcome(StrEnum):
@@ -37,40 +33,6 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A figure of a trial that can be compared."""
-
-    name: str
-    title: str
-    figure: Callable[[Trial], float | None]
-    more_is_better: bool = False
-    depends_on_speed: bool = True
-    """Whether a faster machine changes it."""
-    resolution: float = 0.0
-    """The step in which it is measured: less than two of them apart is no difference."""
-
-
-def _p50(trial: Trial) -> float | None:
-    return times.p50 if (times := latency(trial)) else None
-
-
-def _p99(trial: Trial) -> float | None:
-    return times.p99 if (times := latency(trial)) else None
-
-
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("rps", "requests per second", rate, more_is_better=True),
-        Metric("p50", "median response time", _p50, resolution=MILLISECOND),
-        Metric("p99", "99th percentile of response times", _p99, resolution=MILLISECOND),
-        Metric("cpu", "CPU time per request", cpu_per_request),
-        Metric("memory", "memory at its peak", memory, depends_on_speed=False),
-    )
-}
-
-
-@dataclass(frozen=True)
 class Finding:
     """What two samples of one metric say of each other."""
 
@@ -80,13 +42,6 @@ class Finding:
     estimate: RatioEstimate | None = None
     """New ÷ base of the metric itself; ``None``: the figures allow none."""
     regression: bool = False
-
-
-def metric_of(name: str) -> Metric:
-    """Return the metric of this name; UsageError lists the known ones."""
-    if name not in METRICS:
-        raise UsageError(f"no metric is called {name!r}. Known: {', '.join(METRICS)}")
-    return METRICS[name]
 
 
 def confidence_of(comparisons: int) -> float:

@@ -7,12 +7,10 @@ from statistics import median
 from bench.analysis.bottleneck import Verdict, verdict
 from bench.analysis.ceiling import Ceiling
 from bench.analysis.limits import ceiling_of
+from bench.analysis.metrics import cpu_per_request, latency, memory, own, rate
 from bench.analysis.ranks import Rank, tie_groups
 from bench.analysis.stats import Interval, interval
-from bench.model import Deployment, Latency, Load, Run, Trial
-
-OWN_ROLES = ("server", "nginx")
-"""The roles that are the deployment itself, and not what it is tested with."""
+from bench.model import Deployment, Load, Run, Trial
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,18 @@ class Row:
 
 
 def summarise(run: Run) -> tuple[Row, ...]:
-    """Return a row per deployment: the valid ones fastest first, then those without a result."""
+    """Return a row per deployment: by rank, then fastest first; those without a result last."""
     names = dict.fromkeys(trial.deployment.name for trial in run.trials)
     rows = [_row(run, [t for t in run.trials if t.deployment.name == name]) for name in names]
     return tuple(sorted(_ranked(run, rows), key=_fastest_first))
 
 
-def _fastest_first(row: Row) -> tuple[bool, float]:
-    return row.requests_per_second is None, -(row.requests_per_second or 0.0)
+def _fastest_first(row: Row) -> tuple[bool, int, float]:
+    return (
+        row.requests_per_second is None,
+        row.rank or 0,
+        -(row.requests_per_second or 0.0),
+    )
 
 
 def _ranked(run: Run, rows: Iterable[Row]) -> list[Row]:
@@ -98,8 +100,8 @@ def _row(run: Run, trials: Sequence[Trial]) -> Row:
         failed=_failed(trials),
         cpu_per_request=_median(valid, cpu_per_request),
         memory_bytes=_median(valid, memory),
-        threads_before=_median(valid, lambda t: _own(t, "threads_before")),
-        threads_during=_median(valid, lambda t: _own(t, "threads_during")),
+        threads_before=_median(valid, lambda t: own(t, "threads_before")),
+        threads_during=_median(valid, lambda t: own(t, "threads_during")),
         served_at_once=min(
             (
                 t.verification.served_at_once
@@ -113,37 +115,6 @@ def _row(run: Run, trials: Sequence[Trial]) -> Row:
         failures=tuple(dict.fromkeys(t.failure for t in trials if t.failure)),
         interval=interval([figure for t in valid if (figure := rate(t)) is not None]),
     )
-
-
-def rate(trial: Trial) -> float | None:
-    """Return the requests per second."""
-    return trial.measurement.requests_per_second if trial.measurement else None
-
-
-def cpu_per_request(trial: Trial) -> float | None:
-    """Return the CPU seconds that the deployment spent per request."""
-    spent = _own(trial, "cpu_seconds")
-    if spent is None or trial.measurement is None or not trial.measurement.requests:
-        return None
-    return spent / trial.measurement.requests
-
-
-def memory(trial: Trial) -> float | None:
-    """Return the bytes of memory that the deployment held at its peak."""
-    return _own(trial, "memory_bytes")
-
-
-def _own(trial: Trial, figure: str) -> float | None:
-    """Add a figure up over the roles that are the deployment itself."""
-    values = [getattr(trial.usage[role], figure) for role in OWN_ROLES if role in trial.usage]
-    if not values or None in values:
-        return None
-    return float(sum(values))
-
-
-def latency(trial: Trial) -> Latency | None:
-    """Return the response times."""
-    return trial.measurement.latency if trial.measurement else None
 
 
 def _failed(trials: Iterable[Trial]) -> int | None:

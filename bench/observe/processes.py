@@ -59,7 +59,7 @@ class Watched:
         except OSError:
             return False
         # The program's name, in brackets, may itself hold anything.
-        words = text[text.rindex(b")") + 2 :].split()
+        words = text[text.rindex(b")") + 2 :].split(None, _THREADS + 1)
         self.cpu_seconds = (int(words[_USER]) + int(words[_SYSTEM])) / TICKS
         self.threads = int(words[_THREADS])
         return words[0] not in {b"Z", b"X"}

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.analysis.compare import Comparison, Pair
-from bench.analysis.judge import Finding, Metric, Outcome
+from bench.analysis.judge import Finding, Outcome
+from bench.analysis.metrics import Metric
 from bench.report import figures
 from bench.report.markup import escaped, line, rule
 

@@ -23,6 +23,9 @@ from bench.report.table import (
 )
 from bench.report.timeline import ROLES
 
+MOST_TRIALS = 200
+"""Trials that a table shows: a page has 2 MB for everything, and a trial takes up to 3 kB."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -116,10 +119,11 @@ def usage(run: Run) -> Grid:
     """Return what each role of each trial used."""
     headings = ("CPU s", "busy cores", "threads before", "threads", "memory", "files", "processes")
     texts = (Heading("trial", number=False), Heading("role", number=False))
-    lines = (line for trial in run.trials for line in _usage_lines(trial))
+    lines = (line for trial in run.trials[:MOST_TRIALS] for line in _usage_lines(trial))
     return Grid(
         "usage",
-        "What each role used during the load: CPU over the whole load, all else at its highest",
+        "What each role used during the load: CPU over the whole load, all else at its highest"
+        + _cut(run),
         (*texts, *map(Heading, headings)),
         tuple(lines),
     )
@@ -142,9 +146,17 @@ def verdicts(run: Run, rows: Sequence[Row]) -> Grid:
         ),
     )
     order = [row.deployment.name for row in rows]
-    trials = sorted(run.trials, key=lambda t: (order.index(t.deployment.name), t.round))
+    trials = sorted(
+        run.trials[:MOST_TRIALS], key=lambda t: (order.index(t.deployment.name), t.round)
+    )
     lines = (_verdict_line(trial, run) for trial in trials)
-    return Grid("verdicts", "All trials, in the order of the ranking", headings, tuple(lines))
+    caption = f"Trials in the order of the ranking{_cut(run)}"
+    return Grid("verdicts", caption, headings, tuple(lines))
+
+
+def _cut(run: Run) -> str:
+    left_out = len(run.trials) - MOST_TRIALS
+    return f"; the last {left_out} trials are in run.json alone" if left_out > 0 else ""
 
 
 def _verdict_line(trial: Trial, run: Run) -> Line:

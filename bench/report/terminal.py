@@ -1,6 +1,7 @@
 """The terminal's report: Rich decides by itself that a pipe gets no colours."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from rich.console import RenderableType
 from rich.table import Table as RichTable
@@ -8,7 +9,7 @@ from rich.text import Text
 
 from bench.analysis.compare import Comparison
 from bench.model import Run
-from bench.report.comparison import COMPARISON_COLUMNS
+from bench.report.comparison import COMPARISON_COLUMNS, TEXT_COLUMNS, remarks, title
 from bench.report.table import table_of
 
 
@@ -34,18 +35,13 @@ def comparison_report(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield what to print of a comparison."""
     for warning in comparison.differences:
         yield Text(f"not alike: {warning}", style="yellow")
-    grid = RichTable(
-        title=f"{comparison.base} → {comparison.new}",
-        title_justify="left", header_style="bold", box=None,
-    )  # fmt: skip
-    for heading, _ in COMPARISON_COLUMNS:
-        grid.add_column(
-            heading, justify="left" if heading == "deployment" else "right", no_wrap=True
-        )
+    yield Text(title(comparison), style="bold")
+    grid = RichTable(header_style="bold", box=None, pad_edge=False)
+    for number, (heading, _) in enumerate(COMPARISON_COLUMNS):
+        justify: Literal["left", "right"] = "left" if number < TEXT_COLUMNS else "right"
+        grid.add_column(heading, justify=justify, no_wrap=True)
     for pair in comparison.pairs:
         grid.add_row(*(cell(pair) for _, cell in COMPARISON_COLUMNS))
     yield grid
-    for name in comparison.only_in_base:
-        yield Text(f"{name}: only in {comparison.base}", style="dim")
-    for name in comparison.only_in_new:
-        yield Text(f"{name}: only in {comparison.new}", style="dim")
+    for remark in remarks(comparison):
+        yield Text(remark, style="dim")

@@ -118,9 +118,7 @@ class LocalRunner:
                 check()  # what has died will never get ready
                 return readiness(target, workload)
 
-            wait_until_ready(
-                why_not_ready, [server], deadline=START_WITHIN, what=deployment.name
-            )
+            wait_until_ready(why_not_ready, [server], deadline=START_WITHIN, what=deployment.name)
             shown = {name: mask_password(value) for name, value in settings.items()}
             yield Running(target, {"server": command}, shown, check)
 

@@ -156,7 +156,7 @@ class TestKilled:
     """No ``finally`` runs: somebody else has to clean up."""
 
     def test_in_mid_load(self, tmp_path: Path) -> None:
-        with started(tmp_path, "run", *ON_A_DATABASE, "--delay", "0.5", "--rounds", "2") as harness:
+        with started(tmp_path, "run", *ON_A_DATABASE, *FOUR_SECONDS, "--rounds", "2") as harness:
             harness.wait_for(lambda: harness.saved_trials() == 1, "the first trial")
             harness.wait_for_load()
             alive = harness.look()

@@ -19,7 +19,7 @@ from bench.analysis.calibration import (
     rounds_for,
     subject_name,
 )
-from bench.analysis.judge import METRICS
+from bench.analysis.metrics import METRICS
 from bench.errors import UsageError
 from bench.model import Run, Trial
 from bench.report.calibration import as_json, as_markdown, cells, headings

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench.analysis.alike import pool
 from bench.analysis.compare import Comparison, compare
-from bench.analysis.judge import METRICS, Finding, Outcome, confidence_of, decide, judge
+from bench.analysis.judge import Finding, Outcome, confidence_of, decide, judge
+from bench.analysis.metrics import METRICS
 from bench.analysis.stats import Interval, RatioEstimate
 from bench.errors import ExitCode, UsageError
 from bench.model import Deployment, Latency, Run, Surroundings, Trial

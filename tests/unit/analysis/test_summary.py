@@ -1,6 +1,7 @@
 import pytest
 
-from bench.analysis.summary import Row, cpu_per_request, memory, summarise
+from bench.analysis.metrics import cpu_per_request, memory
+from bench.analysis.summary import Row, summarise
 from bench.model import Latency, Load, Verification
 from tests.unit.factories import (
     a_deployment,

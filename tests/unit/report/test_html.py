@@ -19,6 +19,7 @@ from tests.unit.factories import (
     a_measurement,
     a_run,
     a_trial,
+    a_usage,
     a_workload,
 )
 
@@ -243,6 +244,17 @@ class TestTimelines:
         assert len(page.encode()) < LIMIT
         data = data_of(page)
         assert max(max(r["server"]["threads"]) for r in data["recordings"].values()) == 39
+
+    def test_a_thousand_trials_that_failed_each_in_its_own_way(self) -> None:
+        usage = {role: a_usage() for role in ("server", "nginx", "api", "postgres", "client")}
+        trials = [a_trial(f"one-{n % 10}", round=n // 10, usage=usage) for n in range(500)]
+        trials += [
+            a_failed_trial(f"two-{n % 10}", f"reason {n}\n" + "log line\n" * 1000, round=n // 10)
+            for n in range(500)
+        ]
+        page = run_report(a_run(*trials, rounds=50), None)
+        assert len(page.encode()) < LIMIT
+        assert "the last 800 trials are in run.json alone" in page
 
     def test_none_without_a_folder(self) -> None:
         page = run_report(a_run(a_trial()), None)

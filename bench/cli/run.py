@@ -1,0 +1,158 @@
+"""``flask-bench run``: measure, and if asked compare with an earlier run."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.cli import options as shared
+from bench.cli.consoles import print_run, say, stderr, warn
+from bench.cli.options import POSITIVE, Option, option
+from bench.errors import ExitCode
+from bench.model import Run
+from bench.report.progress import ProgressReport
+from bench.session import RunRequest, carry_out
+from bench.store import load_run
+
+
+@click.command()
+@click.argument("deployments", nargs=-1, metavar="[DEPLOYMENT]...")
+@shared.workload
+@option("--requests", envvar="REQUESTS", type=POSITIVE, help="End the load after so many requests.")
+@option(
+    "--duration",
+    envvar="DURATION",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End the load after so many seconds.",
+)
+@shared.concurrency
+@option("--delay", envvar="DELAY", type=float, help="Seconds that a request waits for others.")
+@option(
+    "--rounds",
+    envvar="ROUNDS",
+    type=POSITIVE,
+    show_default="1, or as many as BASE has",
+    help="Run every deployment so many times, in random order.",
+)
+@shared.seed
+@option(
+    "--workers",
+    envvar="WORKERS",
+    type=POSITIVE,
+    help="Worker processes, where the server has workers.",
+)
+@option(
+    "--threads",
+    envvar="THREADS",
+    type=POSITIVE,
+    help="Threads per worker, where the server has threads.",
+)
+@option(
+    "--async-cores",
+    envvar="ASYNC_CORES",
+    type=POSITIVE,
+    help="Greenlets per worker, where the server has them.",
+)
+@option(
+    "--runner", envvar="RUNNER", default="local", show_default=True, help="Where deployments run."
+)
+@shared.generator
+@option(
+    "--app",
+    envvar="APP",
+    metavar="MODULE:APP",
+    help="Your own app, module:app or module:create_app(), instead of the demo.",
+)
+@option(
+    "--app-dir",
+    envvar="APP_DIR",
+    type=click.Path(path_type=Path),
+    help="The folder that your own app is imported from.  [default: this one]",
+)
+@option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the workload's.")
+@option(
+    "--port",
+    envvar="PORT",
+    type=click.IntRange(1, 65535),
+    help="Listen on this port instead of a free one.",
+)
+@option(
+    "--database-url",
+    envvar="DATABASE_URL",
+    help="Use this Postgres instead of a throwaway one.",
+)
+@shared.results
+@option(
+    "--base",
+    envvar="BASE",
+    type=click.Path(path_type=Path),
+    help="Compare with this run afterwards; exits as `compare` does.",
+)
+@shared.comparison
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON instead of a table.")
+def run(
+    deployments: tuple[str, ...],
+    *,
+    as_json: bool,
+    rounds: int | None,
+    base: Path | None,
+    metric: str,
+    threshold: float,
+    allow_unlike: bool,
+    **options: Option,
+) -> int:
+    """Measure deployments (all that suit the workload, if none is named).
+
+    \b
+    Examples:
+      flask-bench run gevent-uwsgi
+      flask-bench run gevent-uwsgi gevent-gunicorn --rounds 5 --workload busy
+      flask-bench run gevent-gunicorn --requests 8000 --concurrency 4000 --delay 5
+      flask-bench run --app shop.wsgi:app --app-dir ~/shop --url-path /checkout
+      flask-bench run gevent-uwsgi --base results/20261120T120000Z-busy --metric cpu
+    """
+    # Read before anything is measured: a BASE that is none must not cost a run.
+    before = load_run(base) if base else None
+    request = RunRequest(
+        deployments,
+        command=("flask-bench", *sys.argv[1:]),
+        rounds=rounds or (before.rounds if before else 1),
+        **options,
+    )
+    outcome = carry_out(
+        request, lambda plan, workload: ProgressReport(stderr(), plan, workload), warn
+    )
+    print_run(outcome.run, as_json=as_json)
+    if outcome.unsaved:
+        raise outcome.unsaved
+    say(f"saved in {outcome.folder}")
+    code = _exit_code(outcome.run)
+    if before is None or code is ExitCode.INTERRUPTED:
+        return code
+    gate = _compared(
+        before, outcome.run, metric=metric, threshold=threshold, allow_unlike=allow_unlike,
+        on_stderr=as_json,
+    )  # fmt: skip
+    # A trial that failed explains more than the comparison; both mean "do not merge".
+    return code or gate
+
+
+def _compared(before: Run, after: Run, *, on_stderr: bool, **options: Option) -> ExitCode:
+    from bench.analysis.compare import compare  # noqa: PLC0415 - SciPy: not before the first trial
+    from bench.cli.compare import print_comparison  # noqa: PLC0415
+    from bench.report.comparison import as_markdown  # noqa: PLC0415
+
+    comparison = compare(before, after, **options)
+    if on_stderr:
+        say(as_markdown(comparison))
+    else:
+        print_comparison(comparison)
+    return comparison.exit_code
+
+
+def _exit_code(record: Run) -> ExitCode:
+    if record.status == "interrupted":
+        return ExitCode.INTERRUPTED
+    if not record.trials:  # every deployment was left out, for the lack of something
+        return ExitCode.USAGE
+    return ExitCode.OK if all(trial.valid for trial in record.trials) else ExitCode.TRIAL_FAILED
