@@ -3,7 +3,8 @@
 # is. Works with GNU make from 3.81, macOS's own.
 
 VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES \
-             RUNNER LOAD APP URL_PATH BASE NEW
+             RUNNER LOAD APP APP_DIR URL_PATH PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC \
+             THRESHOLD
 
 # flask-bench reads these from its environment. From make's command line they are handed on as they
 # were typed: make itself would expand every `$` in them.
@@ -18,7 +19,7 @@ SETUP := python=.venv/bin/python; [ -x $$python ] || python=python3; \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help bench bench- compare report list setup test lint lock clean \
+.PHONY: help bench bench- compare calibrate report list setup test lint lock clean \
         setup-python setup-test setup-lint
 
 ## Which server should a Flask app run on, with what settings? Measure it:
@@ -27,9 +28,11 @@ bench-%: setup  ## one deployment: make bench-gevent-uwsgi
 	@$(BENCH) run '$*'
 bench: setup  ## all deployments that the workload concerns
 	@$(BENCH) run
-compare: setup-python  ## two runs side by side: make compare BASE=<run> NEW=<run>
+compare: setup-python  ## what got faster or slower: make compare BASE=<run> NEW=<run>
 	@$(BENCH) compare $${BASE:+"$$BASE"} $${NEW:+"$$NEW"}
-report: setup-python  ## the latest run, printed and as Markdown
+calibrate: setup  ## what comparisons on this machine can see: false alarms, smallest effect
+	@$(BENCH) calibrate
+report: setup-python  ## the latest run (or RUN=<run>), printed, as Markdown and as a page
 	@$(BENCH) report
 list: setup-python  ## the deployments and the workloads
 	@$(BENCH) list
@@ -59,7 +62,9 @@ help:  ## this text
 ##   RUNNER=local                 where it runs: local, compose, external
 ##   LOAD=ab                      what generates the load
 ##   APP=module:app               an app of your own instead of flask_app/app.py
+##   APP_DIR=~/shop               where that app is imported from
 ##   URL_PATH=/hello              the path to request
+##   BASE=results/<one>           compare with this run afterwards; METRIC=cpu THRESHOLD=3%
 ##
 ## Examples:
 ##   make bench-gevent-uwsgi

@@ -135,7 +135,7 @@ def _notes(run: Run, rows: tuple[Row, ...]) -> list[str]:
         for row in rows
         if row.verdict and not row.verdict.by_arithmetic
     ]
-    if run.rounds == 1:
+    if run.rounds == 1 and not any(note.startswith("1 round") for note in run.notes):
         notes.append("1 round: no uncertainty known")
     return notes + list(run.notes)
 

@@ -7,6 +7,7 @@ the harness's and one of the tests' own.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -196,10 +197,14 @@ class Footprint:
         assert self.temporary_folders() == []
 
     def kill(self) -> None:
-        """End what a failed test has left."""
+        """End what a failed test has left; the guardian gets a while to do it in good order."""
+        with suppress(AssertionError):
+            wait_for(lambda: not self.look(), "the end", deadline=20.0)
         for process in self.look():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        for folder in self.temporary_folders():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Harness:

@@ -62,7 +62,7 @@ def assert_sound(trial: Trial, run: Run, folder: Path) -> None:
     assert proof.served_at_once is not None
     assert 1 <= proof.served_at_once <= proof.requests
 
-    assert set(trial.seconds) == {"start", "verify", "warm-up", "load", "stop"}
+    assert set(trial.seconds) >= {"start", "verify", "warm-up", "load", "stop"}
     assert trial.seconds["load"] >= measured.seconds
     assert_cost(trial, run)
     assert_traces(trial, folder)

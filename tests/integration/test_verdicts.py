@@ -165,14 +165,18 @@ def test_an_api_that_computes_is_the_upstream(
 
 
 AB_IN_TROUBLE = """#!/bin/sh
-case "$*" in *-n*) taskset -c 0 PYTHON -c '
+case "$*" in *-n*)
+    for each in 1 2 3; do
+        taskset -c 0 PYTHON -ISc '
 import os, sys
 while os.getppid() == int(sys.argv[1]):
     sum(range(10**6))
-' $$ > /dev/null 2>&1 & esac
+' $$ > /dev/null 2>&1 &
+    done
+esac
 exec taskset -c 0 ab "$@"
 """
-"""ab beside a loop on the same core, which ends when ab does: it is its child then no more."""
+"""ab among loops on the same core, which end when ab does: they are its children then no more."""
 
 
 @pytest.mark.skipif(not shutil.which("taskset"), reason="taskset is not installed")

@@ -447,7 +447,7 @@ class TestPipe:
 
     def test_nothing_is_cut_and_no_note_is_broken(self, tmp_path: Path) -> None:
         name = "a-deployment-of-" + "very-" * 40 + "long-name"
-        reason = "it says: " + "word " * 100 + "end"
+        reason = "it says: " + "word " * 40 + "end"
         text = self.printed(tmp_path, a_run(a_trial(name), a_failed_trial(failure=reason)))
         assert "…" not in text
         rows = [line for line in text.splitlines() if line.startswith(name)]

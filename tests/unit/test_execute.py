@@ -154,3 +154,20 @@ def test_a_disk_that_has_room_again_is_no_error(
 
     assert load_run(tmp_path) == run
     assert unsaved is None
+
+
+def test_a_last_state_that_was_saved_at_last_is_no_error(
+    tmp_path: Path, trials: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(run: Run, folder: Path) -> None:
+        if len(run.trials) == 3 and run.status == "running":
+            raise BenchError("the disk is full")
+        save_run(run, folder)
+
+    monkeypatch.setattr(module, "save_run", save)
+    trials(a_trial("one"), a_trial("two"), a_trial("six"))
+
+    run, unsaved = execute(START, PLAN, BENCH, tmp_path, Watcher(tmp_path))
+
+    assert load_run(tmp_path) == run
+    assert unsaved is None
