@@ -36,23 +36,23 @@ def execute(
         fills up in mid-run loses no result that way: what is in memory is still shown.
 
     """
-    status = "complete"
-    unsaved = _saved(run, folder)
+    interrupted = False
+    _saved(run, folder)
     try:
         for index, planned in enumerate(plan):
             observer.begins(planned, index)
             trial = run_trial(bench, planned, observer.progress)
             run = replace(run, trials=(*run.trials, trial))
-            unsaved = _saved(run, folder)
+            _saved(run, folder)
             observer.ended(trial)
     except KeyboardInterrupt:
-        status = "interrupted"
+        interrupted = True
     run = replace(
         run,
-        status="complete" if status == "complete" else "interrupted",
+        status="interrupted" if interrupted else "complete",
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return run, _saved(run, folder) or unsaved
+    return run, _saved(run, folder)
 
 
 def _saved(run: Run, folder: Path) -> BenchError | None:

@@ -216,7 +216,7 @@ class TestTwoRuns:
         arguments = ("gevent-pywsgi", "--workload", "hello", "--requests", "60", "--concurrency")
         first = run(tmp_path, "run", *arguments, "5")
         base = first.folder
-        second = run(tmp_path, "run", *arguments, "6", "--seed", "9", "--workers", "2")
+        second = run(tmp_path, "run", *arguments, "5", "--seed", "9")
         assert (first.code, second.code) == (0, 0), first.err + second.err
         (new,) = (
             path for path in first.results.iterdir() if path.name != "latest" and path != base
@@ -251,7 +251,6 @@ class TestTwoRuns:
         assert "gevent-pywsgi" in compared.stdout
         assert base.name in compared.stdout
         assert new.name in compared.stdout
-        assert "concurrency=5" in compared.stdout  # the loads were not alike
 
 
 def test_settings_and_path_reach_the_server(tmp_path: Path) -> None:

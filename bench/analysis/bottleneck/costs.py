@@ -6,7 +6,7 @@ CLIENT_BUSY = 0.80
 """Part of one core: above it the single-threaded ab is the bottleneck (measured, FACTS)."""
 BUSY = 0.85
 """Part of the cores that somebody can use. Not 1: waves, start and end of a load leave gaps, and
-servers that were surely limited by it showed 86 to 99% (measured)."""
+processes that were surely limited by it showed 93 to 100% (measured)."""
 THROTTLED = 0.05
 """Part of the time in which a control group's quota stopped somebody; at that, the rate itself is
 off by about as much."""

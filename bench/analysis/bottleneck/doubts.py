@@ -5,12 +5,13 @@ from collections.abc import Callable
 from bench.analysis.bottleneck.seen import Seen, Verdict
 
 CANARIES_DIFFER = 0.20
-"""Canaries of a quiet machine differ by up to 10% (measured): twice that is no chance."""
+"""Chosen: on a machine with all cores busy, half of all neighbouring canaries differed by more
+(measured). What a quiet machine shows has yet to be measured."""
 STEAL = 0.01
 """Part of all cores that the hypervisor gave to somebody else."""
 OTHERS = 0.05
-"""Part of all cores that programs outside of the trial used. A quiet machine shows 1 to 2%, for
-what the kernel does in nobody's name."""
+"""Part of all cores that programs outside of the trial used. Chosen above what kernel threads and
+the imprecision of /proc/stat amount to, which has yet to be measured on a quiet machine."""
 WAITED_FOR_DISK = 0.10
 """Part of the time in which somebody waited for a disk (PSI's "some"); these loads use none."""
 HARNESS = 0.04

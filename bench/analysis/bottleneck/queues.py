@@ -13,7 +13,7 @@ CONNECTIONS_BUSY = 0.75
 lend: four pools of 20, full in turns, stood at 81 and 85% together (measured, db at c=200)."""
 UNEVEN = 0.05
 """Part of the slots that stood empty while requests queued at another worker. gthread workers left
-8 to 25% of theirs empty at c=200 (measured)."""
+5 to 12% of theirs empty at c=200 (measured)."""
 UNEXPLAINED = 0.5
 """Part of the time in a slot that neither a delay nor anybody's CPU accounts for."""
 

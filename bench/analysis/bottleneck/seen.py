@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from bench.model import Measurement, Trial, Workload
 
-BUSY_STATES = ("user", "nice", "system", "irq", "softirq", "steal")
-"""Of /proc/stat: what a core does that is not idle. Steal counts: it was wanted and not had."""
 IDLE_STATES = ("idle", "iowait")
+"""Of /proc/stat. What is not idle is busy: the busy states are counted by ticks, between which many
+short requests fit. Under `hello` at c=20 all states together came to 72% of the time (measured)."""
+NOBODYS_STATES = ("irq", "softirq", "steal")
+"""Busy time that belongs to no program of this machine."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,17 @@ class Seen:
 
     def machine_busy(self) -> float | None:
         """Return the part of all cores that was not idle; ``None``: this system does not tell."""
-        busy, idle = self._cpu(BUSY_STATES), self._cpu(IDLE_STATES)
-        return busy / (busy + idle) if busy + idle else None
+        if not self.knows("cpu_idle_seconds"):
+            return None
+        return max(0.0, 1 - self._cpu(IDLE_STATES) / self.seconds / self.cores)
 
     def others(self) -> float | None:
         """Return how many cores programs used that are no part of the trial; ``None``: unknown."""
-        if not self._cpu(IDLE_STATES):
+        busy = self.machine_busy()
+        if busy is None:
             return None
-        # Interrupts are left out: they belong to nobody.
-        spent = self._cpu(("user", "nice", "system")) / self.seconds
-        return max(0.0, spent - self.all_roles())
+        nobodys = self._cpu(NOBODYS_STATES) / self.seconds
+        return max(0.0, busy * self.cores - nobodys - self.all_roles())
 
     def all_roles(self) -> float:
         """Return how many cores all roles used together."""
