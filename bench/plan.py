@@ -9,7 +9,7 @@ from bench.analysis.limits import ceiling_of
 from bench.errors import UsageError
 from bench.model import Deployment, Load, Workload
 
-OVERHEAD = 2.0
+OVERHEAD = 2.5
 """Seconds that a trial takes beside its load, for the estimate."""
 UNKNOWN_RATE = 1000.0
 """Requests per second to estimate with where arithmetic sets no limit."""

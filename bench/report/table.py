@@ -1,6 +1,6 @@
 """The table of a run as plain cells: the terminal and Markdown show the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.summary import Row, summarise
@@ -130,14 +130,21 @@ def _notes(run: Run, rows: tuple[Row, ...]) -> list[str]:
         f" {_uwsgi(run)}".rstrip(),
     ]
     notes += _ceilings(rows)
-    notes += [
-        f"{row.deployment.name}: {row.verdict.limit}: {row.verdict.evidence}"
-        for row in rows
-        if row.verdict and not row.verdict.by_arithmetic
-    ]
+    notes += [note for row in rows for note in _verdict(row)]
     if run.rounds == 1 and not any(note.startswith("1 round") for note in run.notes):
         notes.append("1 round: no uncertainty known")
     return notes + list(run.notes)
+
+
+def _verdict(row: Row) -> Iterator[str]:
+    """Say what limited a deployment, how one sees it, what to do, and what to doubt."""
+    if row.verdict is None:
+        return
+    name = row.deployment.name
+    if not row.verdict.by_arithmetic:  # the ceiling is explained once for all
+        yield f"{name}: {row.verdict.limit}: {row.verdict.evidence}; remedy: {row.verdict.remedy}"
+    if row.verdict.warnings:
+        yield f"{name}: in doubt: {'; '.join(row.verdict.warnings)}"
 
 
 def _ceilings(rows: tuple[Row, ...]) -> list[str]:
