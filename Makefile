@@ -39,7 +39,7 @@ list: setup-python  ## the deployments and the workloads
 setup:  ## only set up what is missing (every target does it first)
 	@$(SETUP)
 test: setup-test  ## the tests, which start real servers
-	@exec .venv/bin/python -m pytest
+	@exec .venv/bin/python -m pytest -n auto --dist worksteal
 lint: setup-lint  ## ruff and mypy
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && exec .venv/bin/mypy
 clean:  ## remove .venv and caches; results/ stays

@@ -28,6 +28,12 @@ class MissingToolError(BenchError):
     """A program or package that the call needs is not on this machine."""
 
 
+class ResultsError(BenchError):
+    """The results cannot be kept: no room, no right to write, a file in the way."""
+
+    exit_code = ExitCode.TRIAL_FAILED
+
+
 class TrialError(BenchError):
     """One trial could not be carried out; the other trials still run."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from bench.errors import BenchError, UsageError
+from bench.errors import ResultsError, UsageError
 from bench.model import Run
 
 # History of the schema, newest last:
@@ -28,14 +28,14 @@ def new_run_folder(results: Path, workload: str, now: datetime | None = None) ->
     """Make the folder of a new run; a second run within the same second gets a number.
 
     Raises:
-        BenchError: the folder cannot be made or written, or the disk is full.
+        ResultsError: the folder cannot be made or written, or the disk is full.
 
     """
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     try:
         results.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(results).free) < ROOM_NEEDED:
-            raise BenchError(
+            raise ResultsError(
                 f"only {free // 1024**2} MB are free where {results} is;"
                 f" a run needs {ROOM_NEEDED // 1024**2} MB. Remove old runs or choose another"
                 " folder with --results."
@@ -50,14 +50,14 @@ def new_run_folder(results: Path, workload: str, now: datetime | None = None) ->
             return folder
     except OSError as error:
         raise _not_writable(results, error) from error
-    raise BenchError(f"{results} already holds 99 runs of this second")
+    raise ResultsError(f"{results} already holds 99 runs of this second")
 
 
 def save_run(run: Run, folder: Path) -> None:
     """Write the run whole or not at all: readers see the old file or the new one.
 
     Raises:
-        BenchError: the disk is full or the folder cannot be written.
+        ResultsError: the disk is full or the folder cannot be written.
 
     """
     try:
@@ -125,8 +125,8 @@ def _point_latest_to(folder: Path) -> None:
     link.replace(folder.parent / LATEST)
 
 
-def _not_writable(path: Path, error: OSError) -> BenchError:
-    return BenchError(
+def _not_writable(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(
         f"cannot write to {path}: {error.strerror or error}."
         " Make room or change its permissions, or choose another folder with --results."
     )

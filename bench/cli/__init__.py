@@ -70,6 +70,7 @@ def main() -> None:
         # whoever read the output (head, less) has seen enough; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: one more Ctrl-C changes nothing
     sys.exit(int(code or ExitCode.OK))
 
 

@@ -1,5 +1,6 @@
 """The end of a server's log, cut so that the reason of its death is in it."""
 
+import re
 from pathlib import Path
 
 LINES = 20
@@ -10,6 +11,10 @@ _CHAINED = (
     "During handling of the above exception",
     "The above exception was the direct cause",
 )
+_CLOSING = re.compile(r"[A-Za-z_][\w.]*(: .*)?")
+"""The line that ends a traceback and says what it was: an exception's name and its text."""
+_HALT = "gunicorn.errors.HaltServer:"
+"""How gunicorn's master ends because a worker did: the worker's own traceback is before it."""
 _READ_BYTES = 64 * 1024
 _MOST_LINES = 120
 
@@ -28,7 +33,7 @@ def tail(path: Path, lines: int = LINES) -> str:
 
 def shorten(text: str, lines: int = LINES) -> str:
     """Return the last ``lines`` of a text, or more of them to show its last traceback whole."""
-    every = text.rstrip().splitlines()
+    every = _without_halt(text.rstrip().splitlines())
     start = max(0, len(every) - lines)
     traceback = _start_of_last_traceback(every)
     if traceback is not None:
@@ -46,9 +51,29 @@ def _start_of_last_traceback(lines: list[str]) -> int | None:
     starts = [index for index, line in enumerate(lines) if _TRACEBACK in line]
     if not starts:
         return None
+    # Of several workers that die together, the last may be killed before it has said why.
+    while len(starts) > 1 and not _says_why(lines[starts[-1] + 1 :]):
+        starts.pop()
     first = len(starts) - 1
     while first and any(
         line.lstrip().startswith(_CHAINED) for line in lines[starts[first - 1] : starts[first]]
     ):
         first -= 1
     return starts[first]
+
+
+def _says_why(lines: list[str]) -> bool:
+    """Tell whether a traceback's frames are followed by the exception that they led to."""
+    for line in lines:
+        if _TRACEBACK in line:
+            return False
+        if line and not line[0].isspace() and _CLOSING.fullmatch(line.rstrip()):
+            return True
+    return False
+
+
+def _without_halt(lines: list[str]) -> list[str]:
+    start = _start_of_last_traceback(lines)
+    if start and any(line.startswith(_HALT) for line in lines[start:]):
+        return lines[:start]
+    return lines

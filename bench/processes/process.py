@@ -60,7 +60,7 @@ class ServerProcess:
         self._cwd = cwd
         self._guardian = guardian
         self._stop_signal = stop_signal
-        self._grace = grace
+        self.grace = grace
         self._user = user
         self._child: subprocess.Popen[bytes] | None = None
         self._root: psutil.Process | None = None
@@ -137,7 +137,7 @@ class ServerProcess:
 
     def _ask_to_stop(self, child: subprocess.Popen[bytes]) -> None:
         self._look_around()
-        until = time.monotonic() + self._grace
+        until = time.monotonic() + self.grace
         if child.poll() is None:
             child.send_signal(self._stop_signal)
             while child.poll() is None and time.monotonic() < until:

@@ -24,6 +24,10 @@ from bench.verify import readiness
 HOST = "127.0.0.1"
 START_WITHIN = 30.0
 """Seconds that a server may take until its first right answer."""
+READY_GRACE = 15.0
+"""Seconds that a server may take for its graceful stop; nothing is in flight then."""
+NEVER_READY_GRACE = 2.0
+"""The same for one that never answered, and may hang in the app's import."""
 NOT_INHERITED = (
     "COVERAGE_", "FLASK_", "GEVENT", "GUNICORN_", "LD_PRELOAD", "MAKE", "MFLAGS", "PYTHON",
     "UWSGI_",
@@ -86,6 +90,7 @@ class LocalRunner:
                     cwd=self._options.app_folder,
                     log=folder / "server.log",
                     guardian=self._options.guardian,
+                    grace=NEVER_READY_GRACE,
                 )
             )
             roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
@@ -119,6 +124,7 @@ class LocalRunner:
                 return readiness(target, workload)
 
             wait_until_ready(why_not_ready, [server], deadline=START_WITHIN, what=deployment.name)
+            server.grace = READY_GRACE
             shown = {name: mask_password(value) for name, value in settings.items()}
             yield Running(target, {"server": command}, shown, check)
 

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from bench.model import Load, Trial
-from bench.plan import PlannedTrial
+from bench.plan import PlannedTrial, estimated_seconds
+from bench.report import figures
 from bench.report.progress import SHOWN_PHASES, ProgressReport
 from tests.unit.factories import a_deployment, a_failed_trial, a_trial, a_workload
 
@@ -26,7 +27,7 @@ def watched(*ended: Trial, terminal: bool = False, phases: tuple[str, ...] = ())
 def test_a_pipe_gets_a_line_per_trial_and_no_bar() -> None:
     text = watched(a_trial("one"), a_failed_trial("two", "it [never] came up"))
     assert text.splitlines() == [
-        "2 trials of api, about 26 s",
+        f"2 trials of api, about {figures.span(estimated_seconds(PLAN, a_workload()))}",
         "1/2 one: 180.0 req/s, 99% of the ceiling",
         "2/2 two: invalid: it [never] came up",
     ]
