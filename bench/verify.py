@@ -15,9 +15,9 @@ from bench.model import Target, Verification, Workload
 
 BURST_LIMIT = 200
 """Requests in the burst: enough to start every thread of the catalog's deployments."""
-BURST_SECONDS = 0.7
+BURST_SECONDS = 0.5
 """What the burst should take if the deployment holds what it should; bounds a trial's overhead."""
-LONGEST_DELAY = 0.5
+LONGEST_DELAY = 0.4
 SHORTEST_DELAY = 0.05
 ANSWER_WITHIN = 30.0
 SETTLED = 0.15

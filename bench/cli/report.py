@@ -43,4 +43,4 @@ def report(run: Path, into: Path | None, *, with_charts: bool, as_json: bool) ->
         charts.save(record, folder / CHARTS_FOLDER)
         say(f"written: {folder / CHARTS_FOLDER}")
     if into:
-        write(into, markdown.insert(text, into.read_text("utf-8")))
+        write(into, markdown.insert(text, into.read_text("utf-8"), record.workload.name))

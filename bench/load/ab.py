@@ -134,6 +134,7 @@ class Ab:
 
         ``timeout``: seconds of silence after which ab gives up. ``deadline``: seconds for the
         whole load, by default what it takes if no response takes longer than the time-out.
+        The recorded command names the file of rows as seen from ``folder``.
         Raises TrialError, with ab's own words, if it fails, hangs or prints no report.
         """
         self.check(load)
@@ -159,7 +160,7 @@ class Ab:
             report,
             load,
             generator=self.version,
-            command=command,
+            command=self.command(url, load, timeout=timeout, rows_file=Path(rows.name)),
             latency=latency_from_rows(rows),
             cpu_seconds=ended.cpu_seconds,
             connects=_late(report, rows),

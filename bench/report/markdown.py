@@ -5,8 +5,10 @@ from bench.model import Run
 from bench.report.markup import escaped, line, rule
 from bench.report.table import table_of
 
-BEGIN = "<!-- results: begin -->"
-END = "<!-- results: end -->"
+
+def marks(workload: str) -> tuple[str, str]:
+    """Return the lines between which a document holds the report of this workload."""
+    return f"<!-- results of {workload}: begin -->", f"<!-- results of {workload}: end -->"
 
 
 def run_report(run: Run) -> str:
@@ -22,15 +24,16 @@ def run_report(run: Run) -> str:
     return "\n".join(lines) + "\n"
 
 
-def insert(report: str, document: str) -> str:
-    """Return the document with the report between its marks.
+def insert(report: str, document: str, workload: str) -> str:
+    """Return the document with the report between the marks of its workload.
 
     Raises:
         UsageError: the marks are not there.
 
     """
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    first, last = marks(workload)
+    head, begin, rest = document.partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise UsageError(f"the document has no lines {BEGIN} and {END} to put the report between")
+        raise UsageError(f"the document has no lines {first} and {last} to put the report between")
     return f"{head}{begin}\n{report}{end}{tail}"

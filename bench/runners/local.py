@@ -126,7 +126,7 @@ class LocalRunner:
             wait_until_ready(why_not_ready, [server], deadline=START_WITHIN, what=deployment.name)
             server.grace = READY_GRACE
             shown = {name: mask_password(value) for name, value in settings.items()}
-            yield Running(target, {"server": command}, shown, check)
+            yield Running(target, {"server": self._from_the_checkout(command)}, shown, check)
 
     def _port(self) -> int:
         if self._options.port is None:
@@ -144,6 +144,10 @@ class LocalRunner:
         program, *arguments = (part.format_map(values) for part in deployment.command)
         beside_python = Path(sys.executable).parent / program
         return (str(beside_python) if beside_python.exists() else program, *arguments)
+
+    def _from_the_checkout(self, command: Sequence[str]) -> tuple[str, ...]:
+        """Return the command as one would type it in the checkout: fit to be copied and shared."""
+        return tuple(part.replace(f"{self._options.root}/", "") for part in command)
 
     def _settings(
         self,

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
-from bench.report.markdown import BEGIN, END, insert, run_report
+from bench.report.markdown import insert, marks, run_report
 from tests.unit.factories import a_deployment, a_failed_trial, a_run, a_trial, a_workload
 
+BEGIN, END = marks("api")
 REPORT = "the report\n"
 
 
@@ -75,13 +76,13 @@ class TestEscapes:
 class TestInsert:
     def test_between_the_marks(self) -> None:
         document = f"before\n{BEGIN}\nold\nolder\n{END}\nafter\n"
-        assert insert(REPORT, document) == f"before\n{BEGIN}\nthe report\n{END}\nafter\n"
+        assert insert(REPORT, document, "api") == f"before\n{BEGIN}\nthe report\n{END}\nafter\n"
 
     def test_a_second_time_changes_nothing(self) -> None:
-        once = insert(REPORT, f"{BEGIN}\n{END}\n")
-        assert insert(REPORT, once) == once
+        once = insert(REPORT, f"{BEGIN}\n{END}\n", "api")
+        assert insert(REPORT, once, "api") == once
 
     @pytest.mark.parametrize("document", ["", BEGIN, END, f"{END}\n{BEGIN}\n"])
     def test_without_both_marks_in_order(self, document: str) -> None:
         with pytest.raises(UsageError, match="no lines <!-- results: begin -->"):
-            insert(REPORT, document)
+            insert(REPORT, document, "api")

@@ -1,0 +1,57 @@
+"""What the documents say is what the project has: tables, deployments, commands, variables."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from bench.catalog import load_catalog
+from bench.cli import cli
+from bench.report import markdown
+from bench.store import load_run
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = ROOT / "results" / "reference"
+
+
+@pytest.mark.parametrize("workload", ["busy", "api", "db"])
+def test_the_table_of_results_is_that_of_the_committed_run(workload: str) -> None:
+    run = load_run(REFERENCE / workload)
+    assert run.workload.name == workload
+    assert all(trial.valid for trial in run.trials)
+    assert markdown.insert(markdown.run_report(run), README, workload) == README
+
+
+def test_a_table_out_of_step_would_be_seen() -> None:
+    run = load_run(REFERENCE / "api")
+    stale = README.replace("gevent-uwsgi | ", "gevent-uwsgi | 1", 1)
+    assert markdown.insert(markdown.run_report(run), stale, "busy") != stale
+
+
+@pytest.mark.parametrize("name", list(load_catalog().deployments))
+def test_every_deployment_is_in_the_readme_with_its_files(name: str) -> None:
+    (row,) = [
+        line for line in README.splitlines() if line.startswith("| `") and f"`{name}`" in line
+    ]
+    for file in load_catalog().deployments[name].copy:
+        assert f"`{file.removeprefix('flask_app/')}`" in row
+
+
+def test_every_command_is_in_the_readme() -> None:
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        assert f"make {name}" in README or f"flask-bench {name}" in README, name
+
+
+def test_the_documents_that_the_readme_names_are_there() -> None:
+    for name in ("docs/methodology.md", "docs/production.md", "CONTRIBUTING.md", "LICENSE"):
+        assert f"({name})" in README
+        assert (ROOT / name).is_file()
+
+
+def test_nothing_committed_names_the_machine_that_it_was_made_on() -> None:
+    for run in REFERENCE.glob("*/run.json"):
+        text = run.read_text("utf-8")
+        assert str(Path.home()) not in text
+        assert str(ROOT) not in text
