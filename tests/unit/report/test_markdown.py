@@ -84,5 +84,5 @@ class TestInsert:
 
     @pytest.mark.parametrize("document", ["", BEGIN, END, f"{END}\n{BEGIN}\n"])
     def test_without_both_marks_in_order(self, document: str) -> None:
-        with pytest.raises(UsageError, match="no lines <!-- results: begin -->"):
+        with pytest.raises(UsageError, match="no lines <!-- results of api: begin -->"):
             insert(REPORT, document, "api")
