@@ -59,7 +59,7 @@ help:  ## this text
 ##   DELAY=1                      seconds that the slow API and the database take
 ##   ROUNDS=3                     passes over all deployments, each in an order of its own
 ##   WORKERS= THREADS= ASYNC_CORES=   how the server is sized
-##   RUNNER=local                 where it runs: local, compose, external
+##   RUNNER=local                 where it runs: local (so far the only one)
 ##   LOAD=ab                      what generates the load
 ##   APP=module:app               an app of your own instead of flask_app/app.py
 ##   APP_DIR=~/shop               where that app is imported from

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -82,36 +83,11 @@ class LocalRunner:
         settings = self._settings(deployment, workload, services, f"{HOST}:{bind}")
         command = self._command(deployment, bind)
         with ExitStack() as stack:
-            server = stack.enter_context(
-                ServerProcess(
-                    deployment.name,
-                    command,
-                    environment=self._environment(settings),
-                    cwd=self._options.app_folder,
-                    log=folder / "server.log",
-                    guardian=self._options.guardian,
-                    grace=NEVER_READY_GRACE,
-                )
-            )
-            roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
+            server = stack.enter_context(self._server(deployment, command, settings, folder))
             if deployment.proxy:
-                proxy = stack.enter_context(
-                    nginx(
-                        Surroundings(
-                            folder,
-                            self._options.guardian,
-                            self._options.root,
-                            self._surroundings.python,
-                        ),
-                        config=self._options.root / deployment.proxy,
-                        app_address=f"{HOST}:{bind}",
-                        port=port,
-                        backlog=backlog(deployment) or 511,
-                    )
-                )
-                services = (*services, proxy)
-                if proxy.pid:
-                    roles["nginx"] = (proxy.pid,)
+                proxy = self._proxy(deployment, folder, f"{HOST}:{bind}", port)
+                services = (*services, stack.enter_context(proxy))
+            roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
             target = Target(HOST, port, roles)
 
             def check() -> None:
@@ -127,6 +103,34 @@ class LocalRunner:
             server.grace = READY_GRACE
             shown = {name: mask_password(value) for name, value in settings.items()}
             yield Running(target, {"server": self._from_the_checkout(command)}, shown, check)
+
+    def _server(
+        self,
+        deployment: Deployment,
+        command: Sequence[str],
+        settings: Mapping[str, str],
+        folder: Path,
+    ) -> ServerProcess:
+        return ServerProcess(
+            deployment.name,
+            command,
+            environment=self._environment(settings),
+            cwd=self._options.app_folder,
+            log=folder / "server.log",
+            guardian=self._options.guardian,
+            grace=NEVER_READY_GRACE,
+        )
+
+    def _proxy(
+        self, deployment: Deployment, folder: Path, app_address: str, port: int
+    ) -> AbstractContextManager[RunningService]:
+        return nginx(
+            replace(self._surroundings, folder=folder),
+            config=self._options.root / (deployment.proxy or ""),
+            app_address=app_address,
+            port=port,
+            backlog=backlog(deployment) or 511,
+        )
 
     def _port(self) -> int:
         if self._options.port is None:

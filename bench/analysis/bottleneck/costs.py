@@ -3,7 +3,7 @@
 from bench.analysis.bottleneck.seen import Seen, Verdict
 
 CLIENT_BUSY = 0.80
-"""Part of one core: above it the single-threaded ab is the bottleneck (measured, FACTS)."""
+"""Part of one core: above it the single-threaded ab is the bottleneck (measured)."""
 BUSY = 0.85
 """Part of the cores that somebody can use. Not 1: waves, start and end of a load leave gaps, and
 processes that were surely limited by it showed 93 to 100% (measured)."""
