@@ -1,6 +1,5 @@
 """``flask-bench calibrate``: what comparisons on this machine can see."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -9,7 +8,7 @@ from bench.analysis.calibration import calibration_of
 from bench.calibrate import CalibrationRequest, carry_out_calibration, estimate
 from bench.cli import options as shared
 from bench.cli.consoles import say, stderr, warn, write
-from bench.cli.options import PART, POSITIVE, Option, option
+from bench.cli.options import PART, POSITIVE, Option, as_typed, option
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report import calibration as text
@@ -105,7 +104,7 @@ def calibrate(
         request = CalibrationRequest(
             deployment,
             handicaps=tuple(sorted(set(handicaps))),
-            command=("flask-bench", *sys.argv[1:]),
+            command=as_typed(click.get_current_context()),
             **options,
         )
         run, folder = _measured(request)

@@ -1,10 +1,13 @@
 """Options that several commands share. Each can be given by environment, as `make` does."""
 
+import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from bench.analysis.metrics import DEFAULT_THRESHOLD, METRICS
 
@@ -82,6 +85,18 @@ results = option(
     show_default=True,
     help="Where runs are kept.",
 )
+
+
+def as_typed(context: click.Context) -> tuple[str, ...]:
+    """Return the call with what came by environment as options: whoever types it repeats it."""
+    given = [
+        (parameter.opts[0], str(context.params[parameter.name]))
+        for parameter in context.command.params
+        if parameter.name
+        and isinstance(parameter, click.Option)
+        and context.get_parameter_source(parameter.name) is ParameterSource.ENVIRONMENT
+    ]
+    return ("flask-bench", *sys.argv[1:], *chain.from_iterable(given))
 
 
 def comparison(command: Command) -> Command:

@@ -1,13 +1,12 @@
 """``flask-bench run``: measure, and if asked compare with an earlier run."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from bench.cli import options as shared
 from bench.cli.consoles import print_run, say, stderr, warn
-from bench.cli.options import POSITIVE, Option, option
+from bench.cli.options import POSITIVE, Option, as_typed, option
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report.progress import ProgressReport
@@ -115,7 +114,7 @@ def run(
     before = load_run(base) if base else None
     request = RunRequest(
         deployments,
-        command=("flask-bench", *sys.argv[1:]),
+        command=as_typed(click.get_current_context()),
         rounds=rounds or (before.rounds if before else 1),
         **options,
     )

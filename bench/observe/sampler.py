@@ -19,7 +19,7 @@ INTERVAL = 0.2
 """Seconds between two samples of CPU, threads and accept queues."""
 SLOW_EVERY = 5
 """Each so many samples, new processes, memory, descriptors and connections are looked at too."""
-MEMORY_BUDGET = 0.004
+MEMORY_BUDGET = 0.0025
 """Seconds of CPU for memory in each slow sample. The kernel walks through all pages of a process
 for it: 2 ms for a Python worker, 20 to 29 ms for 97 processes of Postgres (measured). What the
 budget does not reach keeps its last reading; the oldest are renewed first."""

@@ -29,7 +29,7 @@ def headline(run: Run, rows: Sequence[Row]) -> str:
 def caveats(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return what one has to know before one believes the headline."""
     valid = [row for row in rows if row.valid_trials]
-    found = [_ceiling(run, valid)]
+    found = [at_ceiling(run, valid)]
     if run.rounds == 1:
         found.append("1 round: no uncertainty known. ROUNDS=5 would tell chance from difference.")
     loads = list(dict.fromkeys(row.load for row in valid))
@@ -108,7 +108,7 @@ def _span(between: Interval) -> str:
     return f"{between.low:.2f}–{between.high:.2f}×"
 
 
-def _ceiling(run: Run, valid: Sequence[Row]) -> str:
+def at_ceiling(run: Run, valid: Sequence[Row]) -> str:
     """Say that the workload sets the figures, if it does that for more than one of them."""
     reached = [row for row in valid if (row.of_ceiling or 0.0) >= AT_CEILING]
     if not reached:

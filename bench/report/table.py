@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.analysis.summary import Row, summarise
 from bench.model import Deployment, Load, Run
 from bench.report import figures
+from bench.report.findings import at_ceiling
 from bench.report.problems import problems
 
 
@@ -130,6 +131,7 @@ def _notes(run: Run, rows: tuple[Row, ...]) -> list[str]:
         f" {_uwsgi(run)}".rstrip(),
     ]
     notes += _ceilings(rows)
+    notes += filter(None, [at_ceiling(run, [row for row in rows if row.valid_trials])])
     notes += [note for row in rows for note in _verdict(row)]
     if run.rounds == 1 and not any(note.startswith("1 round") for note in run.notes):
         notes.append("1 round: no uncertainty known")

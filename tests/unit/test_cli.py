@@ -278,6 +278,19 @@ class TestEnvironment:
         assert request.deployments == ("gevent-uwsgi",)
         assert request.command == ("flask-bench", "run", "gevent-uwsgi", "--rounds", "2")
 
+    def test_what_came_by_environment_is_recorded_as_options(
+        self, call: Call, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WORKLOAD", "db")
+        monkeypatch.setenv("ROUNDS", "3")
+        call("run", "gevent-uwsgi")
+        command = session.requests[0].command
+        assert command[:3] == ("flask-bench", "run", "gevent-uwsgi")
+        assert set(zip(command[3::2], command[4::2], strict=True)) == {
+            ("--workload", "db"),
+            ("--rounds", "3"),
+        }
+
     def test_nothing_said_is_nothing_in_particular(self, call: Call, session: Session) -> None:
         call("run")
         request = session.requests[0]

@@ -93,6 +93,13 @@ class TestNotes:
         assert "n=2000 c=200: ceiling 181.8 req/s by concurrency: " in notes
         assert "2000 / 11 s" in notes
 
+    def test_at_the_ceiling_another_workload_is_named(self) -> None:
+        reached = a_run(a_trial("one", measurement=a_measurement(175.0)), a_trial("two"))
+        assert "does not tell these servers apart" in self.notes_of(reached)
+        assert "use WORKLOAD=busy" in self.notes_of(reached)
+        below = a_run(a_trial("one", measurement=a_measurement(100.0)))
+        assert "apart" not in self.notes_of(below)
+
     def test_a_ceiling_is_told_once_for_all_that_share_it(self) -> None:
         notes = self.notes_of(
             a_run(
