@@ -1,5 +1,7 @@
 """What all tests share: no setting of the caller's reaches them."""
 
+import signal
+
 import pytest
 
 SETTINGS = (
@@ -8,6 +10,12 @@ SETTINGS = (
     *("DATABASE_URL", "RESULTS", "BASE", "NEW", "RUN", "FORCE_COLOR", "COLUMNS"),
 )
 """Variables that `flask-bench` and its terminal output listen to (`make test` may hand them on)."""
+
+
+# A shell without job control starts what is behind an `&` with SIGINT ignored, and so would be all
+# that the tests start: Ctrl-C could not be tried out.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -113,7 +113,8 @@ def at_ceiling(run: Run, valid: Sequence[Row]) -> str:
     reached = [row for row in valid if (row.of_ceiling or 0.0) >= AT_CEILING]
     if not reached:
         return ""
-    which = "these servers" if len(reached) == len(valid) else _names(reached)
+    all_did = 1 < len(reached) == len(valid)
+    which = "these servers" if all_did else _names(reached)
     advice = f"; use WORKLOAD={TELLS_APART}" if run.workload.name != TELLS_APART else ""
     if len(reached) == 1:
         return (

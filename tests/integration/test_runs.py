@@ -107,7 +107,7 @@ def assert_traces(trial: Trial, folder: Path) -> None:
     command = " ".join(trial.commands["server"])
     for file in trial.deployment.command:
         if file.startswith("{flask_app}/"):
-            assert file.replace("{flask_app}", str(CHECKOUT / "flask_app")) in command
+            assert file.replace("{flask_app}", "flask_app") in command
     if trial.deployment.proxy:
         copied = raw / "nginx" / "conf.d" / Path(trial.deployment.proxy).name
         directives = (CHECKOUT / trial.deployment.proxy).read_text().splitlines()

@@ -416,12 +416,12 @@ class TestOutput:
     def test_a_report_into_a_document(self, call: Call, tmp_path: Path) -> None:
         save_run(a_run(a_trial()), tmp_path)
         document = tmp_path / "README.md"
-        marks = "<!-- results: begin -->\nold\n<!-- results: end -->"
+        marks = "<!-- results of api: begin -->\nold\n<!-- results of api: end -->"
         document.write_text(f"before\n{marks}\nafter\n")
         assert call("report", str(tmp_path), "--into", str(document)).code == 0
         text = document.read_text()
-        assert text.startswith("before\n<!-- results: begin -->")
-        assert text.endswith("<!-- results: end -->\nafter\n")
+        assert text.startswith("before\n<!-- results of api: begin -->")
+        assert text.endswith("<!-- results of api: end -->\nafter\n")
         assert "gevent-uwsgi" in text
         assert "old" not in text
 
@@ -430,7 +430,7 @@ class TestOutput:
         (tmp_path / "README.md").write_text("nothing")
         ended = call("report", str(tmp_path), "--into", str(tmp_path / "README.md"))
         assert ended.code == 2
-        assert "<!-- results: begin -->" in ended.err
+        assert "<!-- results of api: begin -->" in ended.err
         assert (tmp_path / "README.md").read_text() == "nothing"
 
 
