@@ -13,6 +13,7 @@ _CHAINED = (
 )
 _CLOSING = re.compile(r"[A-Za-z_][\w.]*(: .*)?")
 """The line that ends a traceback and says what it was: an exception's name and its text."""
+_TOLD_TO_STOP = ("KeyboardInterrupt", "SystemExit", "GreenletExit", "greenlet.GreenletExit")
 _HALT = "gunicorn.errors.HaltServer:"
 """How gunicorn's master ends because a worker did: the worker's own traceback is before it."""
 _READ_BYTES = 64 * 1024
@@ -51,7 +52,8 @@ def _start_of_last_traceback(lines: list[str]) -> int | None:
     starts = [index for index, line in enumerate(lines) if _TRACEBACK in line]
     if not starts:
         return None
-    # Of several workers that die together, the last may be killed before it has said why.
+    # Of several workers that die of the same cause, the slowest are told to stop by the others'
+    # death: killed before they have said anything, or interrupted in the middle of their start.
     while len(starts) > 1 and not _says_why(lines[starts[-1] + 1 :]):
         starts.pop()
     first = len(starts) - 1
@@ -63,12 +65,12 @@ def _start_of_last_traceback(lines: list[str]) -> int | None:
 
 
 def _says_why(lines: list[str]) -> bool:
-    """Tell whether a traceback's frames are followed by the exception that they led to."""
+    """Tell whether a traceback's frames are followed by an exception that is a cause."""
     for line in lines:
         if _TRACEBACK in line:
             return False
         if line and not line[0].isspace() and _CLOSING.fullmatch(line.rstrip()):
-            return True
+            return not line.startswith(_TOLD_TO_STOP)
     return False
 
 

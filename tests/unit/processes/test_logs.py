@@ -8,6 +8,8 @@ Traceback (most recent call last):
     import nowhere
 ModuleNotFoundError: No module named 'nowhere'"""
 
+HEAD = TRACEBACK.splitlines()[0]
+
 
 def numbered(count: int) -> str:
     return "\n".join(f"line {number}" for number in range(count))
@@ -63,3 +65,18 @@ def test_the_tail_of_a_file_survives_bytes_that_are_no_text(tmp_path: Path) -> N
     log.write_bytes(b"x" * 200_000 + b"\nlast \xff word\n")
 
     assert tail(log, lines=1) == "last \ufffd word"
+
+
+def test_a_worker_that_was_told_to_stop_does_not_hide_the_cause() -> None:
+    cause = f"{HEAD}\n  File 'app.py'\nAttributeError: no attribute 'missing'\n"
+    for last in ("  File 'thread.py'\nKeyboardInterrupt\n", "  File 'thread.py'\n"):
+        told = f"{HEAD}\n" + "  File 'deep.py'\n" * 40 + last
+        assert "AttributeError: no attribute 'missing'" in shorten(cause + told, lines=5)
+
+
+def test_gunicorns_own_end_does_not_hide_the_workers() -> None:
+    cause = f"{HEAD}\n  File 'app.py'\nImportError: no such name\n"
+    halt = f"{HEAD}\n" + "  File 'arbiter.py'\n" * 40 + "gunicorn.errors.HaltServer: <3>\n"
+    shown = shorten(cause + halt, lines=5)
+    assert "ImportError: no such name" in shown
+    assert "HaltServer" not in shown
