@@ -13,6 +13,8 @@ _CHAINED = (
 )
 _CLOSING = re.compile(r"[A-Za-z_][\w.]*(: .*)?")
 """The line that ends a traceback and says what it was: an exception's name and its text."""
+_ERROR = re.compile(r"[A-Za-z_][\w.]*Error: .+")
+_MOST_UNNAMED = 3
 _TOLD_TO_STOP = ("KeyboardInterrupt", "SystemExit", "GreenletExit", "greenlet.GreenletExit")
 _HALT = "gunicorn.errors.HaltServer:"
 """How gunicorn's master ends because a worker did: the worker's own traceback is before it."""
@@ -44,7 +46,10 @@ def shorten(text: str, lines: int = LINES) -> str:
         middle = _MOST_LINES // 2
         left_out = len(shown) - 2 * middle
         shown = [*shown[:middle], f"    … {left_out} lines left out …", *shown[-middle:]]
-    return "\n".join(shown)
+    # Whatever several dying workers wrote between each other's lines: no error goes unnamed.
+    errors = dict.fromkeys(line for line in every if _ERROR.fullmatch(line.rstrip()))
+    unnamed = [f"(before that: {line})" for line in errors if line not in shown]
+    return "\n".join([*unnamed[-_MOST_UNNAMED:], *shown])
 
 
 def _start_of_last_traceback(lines: list[str]) -> int | None:

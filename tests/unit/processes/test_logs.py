@@ -29,10 +29,12 @@ def test_a_traceback_above_the_last_lines_is_shown_whole() -> None:
     assert "line 49" not in shown
 
 
-def test_only_the_last_of_several_tracebacks_counts() -> None:
+def test_of_several_tracebacks_the_last_is_shown_and_the_errors_of_all() -> None:
     other = TRACEBACK.replace("nowhere", "elsewhere")
 
-    assert shorten(f"{other}\n{TRACEBACK}\nbye", lines=1) == f"{TRACEBACK}\nbye"
+    shown = shorten(f"{other}\n{TRACEBACK}\nbye", lines=1)
+    named = "(before that: ModuleNotFoundError: No module named 'elsewhere')"
+    assert shown == f"{named}\n{TRACEBACK}\nbye"
 
 
 def test_a_chain_of_tracebacks_is_shown_from_its_cause() -> None:
