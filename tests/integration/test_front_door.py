@@ -27,13 +27,13 @@ FAKE_BENCH = """#!{python}
 import json, os, sys, time
 names = {variables!r}
 given = {{name: os.environ[name] for name in names if name in os.environ}}
-print(json.dumps([sys.argv[1:], given]), flush=True)
-if sys.argv[1:] == ["run", "sleep"]:
-    try:
+try:  # from before it says that it runs: the signal may come at once
+    print(json.dumps([sys.argv[1:], given]), flush=True)
+    if sys.argv[1:] == ["run", "sleep"]:
         time.sleep(30)
-    except KeyboardInterrupt:
-        time.sleep(0.5)
-        print("cleaned up", flush=True)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    print("cleaned up", flush=True)
         sys.exit(130)
 sys.exit(3 if "nosuch" in sys.argv else 0)
 """
