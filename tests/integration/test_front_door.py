@@ -34,7 +34,7 @@ try:  # from before it says that it runs: the signal may come at once
 except KeyboardInterrupt:
     time.sleep(0.5)
     print("cleaned up", flush=True)
-        sys.exit(130)
+    sys.exit(130)
 sys.exit(3 if "nosuch" in sys.argv else 0)
 """
 
