@@ -20,7 +20,7 @@ REPORT_FILE = "calibration.md"
 
 
 @click.command()
-@click.argument("deployment", default="gevent-gunicorn")
+@click.argument("deployment", default="gevent-pywsgi")
 @option(
     "--workload",
     envvar="WORKLOAD",
@@ -41,7 +41,7 @@ REPORT_FILE = "calibration.md"
     "--duration",
     envvar="DURATION",
     type=click.FloatRange(min=1),
-    default=2.0,
+    default=1.0,
     show_default=True,
     help="Seconds of load per trial.",
 )
@@ -49,9 +49,9 @@ REPORT_FILE = "calibration.md"
     "--rounds",
     envvar="ROUNDS",
     type=POSITIVE,
-    default=10,
+    default=32,
     show_default=True,
-    help="Rounds per comparison.",
+    help="Rounds per comparison; by default all trials take about an hour.",
 )
 @click.option(
     "--comparisons",
@@ -65,7 +65,7 @@ REPORT_FILE = "calibration.md"
     "handicaps",
     type=PART,
     multiple=True,
-    default=("3%", "5%", "10%", "20%"),
+    default=("5%", "10%"),
     show_default=True,
     help="CPU cost that is added to every request; may be repeated.",
 )

@@ -1,6 +1,7 @@
 """What the documents say is what the project has: tables, deployments, commands, variables."""
 
 from pathlib import Path
+from statistics import median
 
 import click
 import pytest
@@ -41,6 +42,17 @@ def test_every_deployment_is_in_the_readme_with_its_files(name: str) -> None:
         assert f"`{file.removeprefix('flask_app/')}`" in row
 
 
+@pytest.mark.parametrize("workload", ["busy", "api", "db"])
+def test_the_cost_of_the_harness_is_that_of_the_committed_runs(workload: str) -> None:
+    costs = [
+        trial.usage["harness"].cpu_seconds / trial.measurement.seconds
+        for trial in load_run(REFERENCE / workload).trials
+        if trial.measurement
+    ]
+    methodology = " ".join((ROOT / "docs" / "methodology.md").read_text("utf-8").split())
+    assert f"{median(costs):.1%} ({max(costs):.1%}) on `{workload}`" in methodology
+
+
 def test_every_command_is_in_the_readme() -> None:
     context = click.Context(cli)
     for name in cli.list_commands(context):
@@ -48,7 +60,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_documents_that_the_readme_names_are_there() -> None:
-    for name in ("docs/methodology.md", "docs/production.md", "CONTRIBUTING.md", "LICENSE"):
+    for name in ("docs/methodology.md", "docs/production.md", "docs/containers.md", "CONTRIBUTING.md", "LICENSE"):
         assert f"({name})" in README
         assert (ROOT / name).is_file()
 
