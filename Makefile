@@ -3,7 +3,7 @@
 # is. Works with GNU make from 3.81, macOS's own.
 
 VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES \
-             RUNNER LOAD APP APP_DIR URL_PATH PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC \
+             RUNNER URL LOAD APP APP_DIR URL_PATH PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC \
              THRESHOLD
 
 # flask-bench reads these from its environment. From make's command line they are handed on as they
@@ -19,7 +19,7 @@ SETUP := python=.venv/bin/python; [ -x $$python ] || python=python3; \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help bench bench- compare calibrate report list setup test lint lock clean \
+.PHONY: help bench bench- compare calibrate report list setup test test-compose lint lock clean \
         setup-python setup-test setup-lint
 
 ## Which server should a Flask app run on, with what settings? Measure it:
@@ -40,8 +40,13 @@ setup:  ## only set up what is missing (every target does it first)
 	@$(SETUP)
 test: setup-test  ## the tests, which start real servers
 	@exec .venv/bin/python -m pytest -n auto --dist worksteal
-lint: setup-lint  ## ruff and mypy
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && exec .venv/bin/mypy
+test-compose: setup-test  ## the containers, on a real Docker engine
+	@exec .venv/bin/python -m pytest tests/compose
+lint: setup-lint  ## ruff and mypy, hadolint, the schema of Compose files
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . \
+	  && .venv/bin/hadolint flask_app/Dockerfile slow_api/Dockerfile \
+	  && .venv/bin/check-jsonschema --builtin-schema vendor.compose-spec compose/*.yml \
+	  && exec .venv/bin/mypy
 clean:  ## remove .venv and caches; results/ stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
 lock:  ## maintainers: lock requirements/*.in anew; UPGRADE=1 takes the newest versions
@@ -59,7 +64,8 @@ help:  ## this text
 ##   DELAY=1                      seconds that the slow API and the database take
 ##   ROUNDS=3                     passes over all deployments, each in an order of its own
 ##   WORKERS= THREADS= ASYNC_CORES=   how the server is sized
-##   RUNNER=local                 where it runs: local (so far the only one)
+##   RUNNER=local                 where it runs: local, compose (containers), local,compose (both, in
+##                                one run) or external, with URL=http://127.0.0.1:8000
 ##   LOAD=ab                      what generates the load
 ##   APP=module:app               an app of your own instead of flask_app/app.py
 ##   APP_DIR=~/shop               where that app is imported from

@@ -84,7 +84,7 @@ def carry_out_calibration(
             app_folder=ROOT / "flask_app",
             database_connections=workload.connections(deployment) or 0,
         )
-        with make_runner("local", options) as runner:
+        with make_runner(("local",), options) as runner:
             bench = Bench(runner, generator, guardian, workload, folder)
             per_part = handicap_rounds(_pilot(bench, deployment, load))
             subjects = _subjects(deployment, request.handicaps, per_part)

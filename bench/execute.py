@@ -42,7 +42,7 @@ def execute(
         for index, planned in enumerate(plan):
             observer.begins(planned, index)
             trial = run_trial(bench, planned, observer.progress)
-            run = replace(run, trials=(*run.trials, trial))
+            run = _with_what_the_runner_knows(replace(run, trials=(*run.trials, trial)), bench)
             _saved(run, folder)
             observer.ended(trial)
     except KeyboardInterrupt:
@@ -53,6 +53,12 @@ def execute(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return run, _saved(run, folder)
+
+
+def _with_what_the_runner_knows(run: Run, bench: Bench) -> Run:
+    versions = {**run.machine.versions, **bench.runner.versions}
+    notes = dict.fromkeys((*run.notes, *bench.runner.notes))
+    return replace(run, machine=replace(run.machine, versions=versions), notes=tuple(notes))
 
 
 def _saved(run: Run, folder: Path) -> BenchError | None:

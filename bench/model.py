@@ -49,6 +49,13 @@ class Deployment(FromFile):
     """Services whose waiting holds up a whole process: a worker serves one such call at a time."""
     needs: tuple[Service, ...] = ()
     """It runs only where the workload uses these services."""
+    runner: str = "local"
+    """Where it runs: see `bench.runners`."""
+
+    @property
+    def base_name(self) -> str:
+        """Its name in the catalog: ``gevent-uwsgi`` of ``gevent-uwsgi@compose``."""
+        return self.name.partition("@")[0]
 
     @property
     def processes(self) -> int:
@@ -141,7 +148,8 @@ class Target:
     @property
     def url(self) -> str:
         """Base URL, without a slash at its end."""
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
 
 @dataclass(frozen=True)

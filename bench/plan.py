@@ -63,7 +63,7 @@ def load_of(
             is not raised, only lowered.
 
     """
-    own = workload.load_for.get(deployment.name)
+    own = workload.load_for.get(deployment.base_name)
     if own is None:
         return override.apply(workload.load)
     asked = override.apply(own)
@@ -99,6 +99,30 @@ def with_own_path(workload: Workload, path: str) -> Workload:
     if not path.startswith("/"):
         raise UsageError(f"URL_PATH is {path!r}; it has to begin with a slash, as in /checkout")
     return replace(workload, path=path, delay=None, body=None, database_share=0.0)
+
+
+def placed(deployments: Sequence[Deployment], runners: Sequence[str]) -> tuple[Deployment, ...]:
+    """Return each deployment once for each runner.
+
+    Those of every runner but the first have it in their names: ``gevent-uwsgi@compose``.
+    """
+    return tuple(
+        replace(
+            deployment,
+            runner=runner,
+            name=deployment.name if runner == runners[0] else f"{deployment.name}@{runner}",
+            copy=_files_to_copy(deployment, runner),
+        )
+        for runner in runners
+        for deployment in deployments
+    )
+
+
+def _files_to_copy(deployment: Deployment, runner: str) -> tuple[str, ...]:
+    if runner != "compose":
+        return deployment.copy
+    own = ("compose/services.yml", f"compose/{deployment.name}.yml", "flask_app/Dockerfile")
+    return (*own, *deployment.copy)
 
 
 def plan_trials(

@@ -17,21 +17,31 @@ from bench.plan import (
     LoadOverride,
     PlannedTrial,
     load_of,
+    placed,
     plan_trials,
     with_delay,
     with_own_path,
 )
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
-from bench.runners import Runner, RunnerOptions, make_runner
+from bench.runners import Runner, RunnerOptions, make_runner, runner_names
 from bench.services.nginx import nginx_version
 from bench.services.postgres import mask_password
-from bench.store import SCHEMA, new_run_folder
+from bench.store import SCHEMA, discarded_unless_saved, new_run_folder
 from bench.trial import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the files that people copy are started from here."""
 DEMO_APP = "app:app"
+EXTERNAL = Deployment(
+    name="external",
+    title="already up, unknown to the catalog",
+    server="unknown",
+    command=(),
+    copy=(),
+    slots_without_bound=True,
+)
+"""What is measured at a URL where the user does not say which deployment it is."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class RunRequest:
     url_path: str | None
     port: int | None
     database_url: str | None
+    url: str | None
+    may_load_this_host: bool
     results: Path
     command: tuple[str, ...]
     """The call itself, for the record."""
@@ -86,16 +98,17 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
 
     """
     workload = workload_of(request)
-    chosen = load_catalog().chosen(request.deployments, workload)
+    runners = runner_names(request.runner)
+    chosen = placed(_chosen(request, workload, runners), runners)
     seed = random.randrange(2**32) if request.seed is None else request.seed  # noqa: S311
     plan = plan_of(request, workload, chosen, seed)
     generator = load_generator(request.generator)
     for planned in plan:
         generator.check(planned.load)
     folder = new_run_folder(request.results, workload.name)
-    with Guardian() as guardian:
+    with discarded_unless_saved(folder), Guardian() as guardian:
         options = _runner_options(request, workload, plan, folder, guardian)
-        with make_runner(request.runner, options) as runner:
+        with make_runner(runners, options) as runner:
             skipped = runner.left_out(chosen)
             plan = tuple(p for p in plan if p.deployment.name not in skipped)
             record = new_record(
@@ -104,14 +117,13 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
                 generator,
                 folder=folder,
                 command=request.command,
-                runner=request.runner,
+                runner=",".join(runners),
                 app=options.app,
                 seed=seed,
                 rounds=request.rounds,
                 skipped=skipped,
             )
-            if request.runner == "local":  # its rules are about deployments on this machine
-                record = replace(record, notes=preflight(record.machine, plan, workload))
+            record = replace(record, notes=preflight(record.machine, plan, workload))
             for note in record.notes:
                 warn(note)
             return _execute(record, plan, folder, runner, generator, guardian, watch)
@@ -130,6 +142,26 @@ def _execute(
     with watch(plan, record.workload) as observer:
         run, unsaved = execute(record, plan, bench, folder, observer)
     return Outcome(run, folder, unsaved)
+
+
+def _chosen(
+    request: RunRequest, workload: Workload, runners: tuple[str, ...]
+) -> tuple[Deployment, ...]:
+    """Return the deployments that were asked for, one at most where something is up already."""
+    external = "external" in runners
+    if external != (request.url is not None):
+        raise UsageError(
+            "RUNNER=external measures what is up already, and URL=http://127.0.0.1:8000 says where"
+            " that is: give both or neither"
+        )
+    if external and not request.deployments:
+        return (EXTERNAL,)
+    if external and len(request.deployments) > 1:
+        raise UsageError(
+            "one URL is one deployment: name the one that runs there, or none if the catalog does"
+            " not have it"
+        )
+    return load_catalog().chosen(request.deployments, workload)
 
 
 def workload_of(request: RunRequest) -> Workload:
@@ -188,6 +220,8 @@ def _runner_options(
         port=request.port,
         database_connections=max(workload.connections(p.deployment) or 0 for p in plan),
         database_url=request.database_url,
+        url=request.url,
+        may_load_this_host=request.may_load_this_host,
     )
 
 

@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +53,17 @@ def new_run_folder(results: Path, workload: str, now: datetime | None = None) ->
     except OSError as error:
         raise _not_writable(results, error) from error
     raise ResultsError(f"{results} already holds 99 runs of this second")
+
+
+@contextmanager
+def discarded_unless_saved(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that was refused before it was ever saved."""
+    try:
+        yield
+    except BaseException:
+        if not (folder / RUN_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def save_run(run: Run, folder: Path) -> None:

@@ -53,7 +53,22 @@ from bench.store import load_run
     help="Greenlets per worker, where the server has them.",
 )
 @option(
-    "--runner", envvar="RUNNER", default="local", show_default=True, help="Where deployments run."
+    "--runner",
+    envvar="RUNNER",
+    default="local",
+    show_default=True,
+    help="Where deployments run: local, compose, both in one run (local,compose), or external.",
+)
+@option(
+    "--url",
+    envvar="URL",
+    help="Where a deployment is up already, as in http://127.0.0.1:8000; with RUNNER=external.",
+)
+@click.option(
+    "--yes-i-may-load-this-host",
+    "may_load_this_host",
+    is_flag=True,
+    help="The host of --url is another machine, and its owner agrees to the load.",
 )
 @shared.generator
 @option(
@@ -107,6 +122,8 @@ def run(
       flask-bench run gevent-uwsgi
       flask-bench run gevent-uwsgi gevent-gunicorn --rounds 5 --workload busy
       flask-bench run gevent-gunicorn --requests 8000 --concurrency 4000 --delay 5
+      flask-bench run gevent-uwsgi --runner local,compose --rounds 5
+      flask-bench run --runner external --url http://127.0.0.1:8000 --url-path /checkout
       flask-bench run --app shop.wsgi:app --app-dir ~/shop --url-path /checkout
       flask-bench run gevent-uwsgi --base results/20261120T120000Z-busy --metric cpu
     """

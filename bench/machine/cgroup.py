@@ -43,9 +43,21 @@ def memory_left(system: System) -> int | None:
     return min(left, default=None)
 
 
-def _folders(system: System, controller: str) -> Iterator[str]:
-    """Yield the folders of the groups that this process is in, from its own up to the root."""
-    for line in (system.text("proc/self/cgroup") or "").splitlines():
+def oom_kills(system: System, pid: int) -> int | None:
+    """Return how often the kernel killed in the group of a process for its limit's sake.
+
+    ``None``: it does not tell, or there is no such process.
+    """
+    for folder in _folders(system, "memory", str(pid)):
+        for file in ("memory.events", "memory.oom_control"):  # versions 2 and 1
+            if (count := system.table(f"{folder}/{file}").get("oom_kill")) is not None:
+                return count
+    return None
+
+
+def _folders(system: System, controller: str, who: str = "self") -> Iterator[str]:
+    """Yield the folders of the groups that a process is in, from its own up to the root."""
+    for line in (system.text(f"proc/{who}/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:  # version 2, beside version 1 in a folder of its own
             mounts = ["sys/fs/cgroup", "sys/fs/cgroup/unified"]

@@ -37,11 +37,12 @@ class Observation:
     def __init__(self, roles: Roles, guardian: Guardian) -> None:
         self._guardian = guardian
         self._sampler = Sampler(roles)
+        self._places = kernel.places(pid for pids in roles.values() for pid in pids)
         self._before: Mapping[str, float] = {}
         self._growth: Mapping[str, float] | None = None
 
     def __enter__(self) -> Self:
-        self._before = kernel.counters()
+        self._before = kernel.counters(self._places)
         self._sampler.start()
         return self
 
@@ -77,5 +78,5 @@ class Observation:
 
     def _end(self) -> None:
         if self._growth is None:
-            self._growth = kernel.growth(self._before, kernel.counters())
+            self._growth = kernel.growth(self._before, kernel.counters(self._places))
             self._sampler.stop()

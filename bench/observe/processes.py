@@ -29,7 +29,7 @@ class Watched:
         self.cpu_seconds = 0.0
         self.cpu_at_start = 0.0
         self.threads = 0
-        self.memory_bytes = 0
+        self.memory_bytes: int | None = None
         self.memory_read = 0.0
         """When; 0: never."""
         self.open_files: int | None = None
@@ -77,8 +77,9 @@ class Watched:
     def read_memory(self) -> None:
         """Read its proportional set size: shared pages divided by those that share them.
 
-        Where the system does not tell (not Linux, or not one's own process): the resident set
-        size, which counts shared pages in full.
+        Where the system has no such figure (not Linux): the resident set size, which counts
+        shared pages in full. Of another user's process it stays ``None``: beside the
+        proportional size of one's own, a resident size would only look like a difference.
         """
         self.memory_read = time.monotonic()
         try:
@@ -87,6 +88,8 @@ class Watched:
                     if line.startswith(b"Pss:"):
                         self.memory_bytes = int(line.split()[1]) * 1024
                         return
+        except PermissionError:
+            return
         except (OSError, ValueError):
             pass
         with suppress(*GONE):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.model import RoleUsage
 from bench.observe import sockets
+from bench.observe.namespaces import View, views_of
 from bench.observe.processes import ProcessTable, Role, Watched, roles_of
 from bench.observe.samples import Moment, Sample, figures, summary, write_csv
 
@@ -29,8 +30,8 @@ rarely. It took 2 to 7 ms with up to 73,000 sockets in TIME_WAIT, which the kern
 38 ms where other programs filled all cores and caches (measured)."""
 
 HARNESS, CLIENT = "harness", "client"
-FRONT = ("nginx", "server")
-"""The role that the load generator talks to: the first of these that there is."""
+FRONT = ("docker-proxy", "nginx", "server")
+"""The role that the load generator talks to: the first of these that listens where it runs."""
 WORKERS_OF = ("server", "api")
 """Roles whose processes share the requests among themselves: what each one did is recorded."""
 
@@ -51,7 +52,7 @@ class Sampler:
     def __init__(self, roles: Roles, *, interval: float = INTERVAL) -> None:
         self._roles = {name: Role(tuple(roots)) for name, roots in roles.items()}
         self._roles[HARNESS] = Role((os.getpid(),), alone=True)
-        self._ports: dict[str, set[int]] = {}
+        self._views: list[View] = []
         self._table = ProcessTable()
         self._interval = interval
         self._stopping = threading.Event()
@@ -62,7 +63,7 @@ class Sampler:
         self._began = time.monotonic()
 
         self._find_processes()
-        self._ports = _ports(self._roles)
+        self._views = views_of(self._roles)
         self._begin()
         self._sample(slow=True, edge=True)
 
@@ -76,6 +77,8 @@ class Sampler:
         self._stopping.set()
         self._thread.join()
         self._sample(slow=True, edge=True)
+        for view in self._views:
+            view.close()
         for role in self._roles.values():
             role.close()
 
@@ -172,23 +175,17 @@ class Sampler:
             _weigh(sample, self._roles[name])
 
     def _add_queues(self, samples: Mapping[str, Sample]) -> None:
-        listening = sockets.listeners() or []
-        for name, ports in self._ports.items():
-            if own := [each for each in listening if each.port in ports]:
-                samples[name].accept_queue = sum(each.waiting for each in own)
-                samples[name].backlog = sum(each.backlog for each in own)
+        for view in self._views:
+            listening = view.listeners() if view.ports else []
+            for name, ports in view.ports.items():
+                if own := [each for each in listening if each.port in ports]:
+                    samples[name].accept_queue = sum(each.waiting for each in own)
+                    samples[name].backlog = sum(each.backlog for each in own)
 
     def _add_connections(self, samples: Mapping[str, Sample], *, time_wait: bool) -> None:
-        front = next((self._ports[name] for name in FRONT if self._ports.get(name)), set[int]())
-        every = set[int]().union(*self._ports.values())
-        told = sockets.connections(every, front, time_wait=time_wait) if every else None
-        if told is None:
-            return
-        local, remote = told
-        for name, ports in self._ports.items():
-            _count(samples[name], [local[port] for port in ports], time_wait=time_wait)
-        if CLIENT in samples:
-            _count(samples[CLIENT], [remote[port] for port in front], time_wait=time_wait)
+        for view in self._views:
+            if view.ports:
+                _add_connections_of(view, samples, time_wait=time_wait)
 
 
 def snapshot(roles: Roles) -> dict[str, Sample]:
@@ -214,8 +211,25 @@ def _glance(role: Role) -> Sample:
 def _weigh(sample: Sample, role: Role) -> None:
     members = role.members.values()
     counts = [each.open_files for each in members if each.open_files is not None]
-    sample.memory_bytes = sum(each.memory_bytes for each in members) if members else None
+    sizes = [each.memory_bytes for each in members if each.memory_bytes is not None]
+    # All or nothing: a sum over those that one may look at is no figure of the role.
+    sample.memory_bytes = sum(sizes) if members and len(sizes) == len(members) else None
     sample.open_files = sum(counts) if counts else None
+
+
+def _add_connections_of(view: View, samples: Mapping[str, Sample], *, time_wait: bool) -> None:
+    """Count the connections of one network; the client's are in that of the harness."""
+    fronts = FRONT if view.is_own else ()
+    front = next((view.ports[name] for name in fronts if name in view.ports), set[int]())
+    every = set[int]().union(*view.ports.values())
+    told = sockets.connections(every, front, time_wait=time_wait, netlink=view.netlink)
+    if told is None:
+        return
+    local, remote = told
+    for name, ports in view.ports.items():
+        _count(samples[name], [local[port] for port in ports], time_wait=time_wait)
+    if front and CLIENT in samples:
+        _count(samples[CLIENT], [remote[port] for port in front], time_wait=time_wait)
 
 
 def _count(sample: Sample, by_port: Iterable[Counter[str]], *, time_wait: bool) -> None:
@@ -230,14 +244,3 @@ def _count(sample: Sample, by_port: Iterable[Counter[str]], *, time_wait: bool) 
 
 def _memory_read(process: Watched) -> float:
     return process.memory_read
-
-
-def _ports(roles: Mapping[str, Role]) -> dict[str, set[int]]:
-    """Return the ports on which each role listens; roles that listen on none are absent."""
-    listening = sockets.listeners() or []
-    found = {}
-    for name, role in roles.items():
-        own = sockets.inodes_of(role.members) if listening and not role.alone else set()
-        if ports := {each.port for each in listening if each.inode in own}:
-            found[name] = ports
-    return found

@@ -7,7 +7,8 @@ sockets in TIME_WAIT that a minute of load leaves, one look took: psutil.net_con
 A listening socket's own count of drops (SK_MEMINFO_DROPS) would say whose queue was too short, but
 Linux 6.18 adds one to it for every connection, refused or not: so it is left alone here.
 
-IPv4 and this network namespace only: that is where the harness puts everything.
+IPv4 only: that is where the harness puts everything. A netlink socket tells of the network
+namespace in which it was opened, so those of containers are asked by one opened inside.
 """
 
 import os
@@ -15,7 +16,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -59,18 +60,42 @@ class Listener:
     """The most that may wait there."""
 
 
-def listeners() -> list[Listener] | None:
-    """Return all listening sockets; ``None``: this system does not tell."""
+def open_netlink() -> socket.socket:
+    """Open a socket that answers for the network namespace of the calling thread.
+
+    Raises OSError if the kernel has no sock_diag.
+    """
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError("no netlink on this system")
+    netlink = socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    netlink.settimeout(_TIMEOUT)
+    return netlink
+
+
+def listeners(netlink: socket.socket | None = None) -> list[Listener] | None:
+    """Return all listening sockets; ``None``: this system does not tell.
+
+    Args:
+        netlink: who answers; ``None``: a new one, for the namespace of this process.
+
+    """
     try:
         return [
-            _listener(data, at) for data, offsets in _batches(_LISTEN) for at in offsets.tolist()
+            _listener(data, at)
+            for data, offsets in _batches(_LISTEN, netlink)
+            for at in offsets.tolist()
         ]
     except (OSError, struct.error):
         return None
 
 
 def connections(
-    local: Collection[int], remote: Collection[int], *, time_wait: bool = False
+    local: Collection[int],
+    remote: Collection[int],
+    *,
+    time_wait: bool = False,
+    netlink: socket.socket | None = None,
 ) -> tuple[dict[int, Counter[str]], dict[int, Counter[str]]] | None:
     """Count connections by state, for these local and for these remote ports; ``None``: not told.
 
@@ -78,6 +103,7 @@ def connections(
         local: ports of servers: their side of the connections.
         remote: the same ports seen from the clients' side.
         time_wait: those too, which have no process any more and can be very many.
+        netlink: who answers; ``None``: a new one, for the namespace of this process.
 
     """
     # Asked for by themselves, because their messages are shorter: see _split.
@@ -85,7 +111,9 @@ def connections(
     ours: dict[int, Counter[str]] = {port: Counter() for port in local}
     theirs: dict[int, Counter[str]] = {port: Counter() for port in remote}
     try:
-        for data, offsets in chain.from_iterable(map(_batches, questions)):
+        for data, offsets in chain.from_iterable(
+            _batches(question, netlink) for question in questions
+        ):
             state = _column(data, offsets + _STATE)
             for counts, at in ((ours, _LOCAL), (theirs, _REMOTE)):
                 port = _column(data, offsets + at) * 256 + _column(data, offsets + at + 1)
@@ -123,22 +151,20 @@ def _listener(data: bytes, at: int) -> Listener:
     return Listener(int.from_bytes(port, "big"), inode, waiting, backlog)
 
 
-def _batches(states: int) -> Iterator[tuple[bytes, npt.NDArray[np.int64]]]:
+def _batches(
+    states: int, netlink: socket.socket | None
+) -> Iterator[tuple[bytes, npt.NDArray[np.int64]]]:
     """Ask for sockets in these states; yield each packet of the answer and where messages begin.
 
     Raises OSError if the kernel has no sock_diag or forbids it.
     """
-    family = getattr(socket, "AF_NETLINK", None)
-    if family is None:
-        raise OSError("no netlink on this system")
     request = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, states)
     head = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
-    with socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
-        netlink.settimeout(_TIMEOUT)
-        netlink.send(head + request)
+    with nullcontext(netlink) if netlink else open_netlink() as asked:
+        asked.send(head + request)
         last = False
         while not last:
-            data = netlink.recv(_BUFFER)
+            data = asked.recv(_BUFFER)
             offsets, last = _split(data)
             yield data, offsets
 

@@ -1,10 +1,11 @@
 """Before a run that is going to mislead: what is wrong with machine or plan, and the remedy.
 
-Every rule is pure, over `Facts`, and stands in a list. None of them stops a run. They are about
-deployments that run on this machine (the runner ``local``).
+Every rule is pure, over `Facts`, and stands in a list. None of them stops a run. Each looks at the
+trials that it concerns: containers have limits of their own, and what runs elsewhere is not seen.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.machine.moment import Moment, read_moment
 from bench.model import Machine, Workload
@@ -16,6 +17,10 @@ __all__ = ["RULES", "Facts", "preflight"]
 
 RULES: tuple[Rule, ...] = (*surroundings.RULES, *capacity.RULES, *meaning.RULES)
 """The machine first, then its limits, then the plan."""
+HERE = frozenset({surroundings.memory, capacity.cores})
+"""Rules about what the servers take of this machine."""
+UNDER_ITS_LIMITS = frozenset({capacity.listen_queue, capacity.descriptors})
+"""Rules about limits that containers do not share."""
 
 
 def preflight(
@@ -36,4 +41,12 @@ def preflight(
     if not plan:
         return ()
     facts = Facts(machine, plan, workload, moment or read_moment())
-    return tuple(found for rule in RULES if (found := rule(facts)))
+    found = (rule(concerned) for rule in RULES if (concerned := _concerned(facts, rule)).plan)
+    return tuple(filter(None, found))
+
+
+def _concerned(facts: Facts, rule: Rule) -> Facts:
+    runners = {"local"} if rule in UNDER_ITS_LIMITS else {"local", "compose"}
+    if rule not in HERE | UNDER_ITS_LIMITS:
+        return facts
+    return replace(facts, plan=[p for p in facts.plan if p.deployment.runner in runners])

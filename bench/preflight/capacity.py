@@ -21,7 +21,8 @@ FILES_BESIDE = 64
 most 17)."""
 
 
-def _cores(facts: Facts) -> str | None:
+def cores(facts: Facts) -> str | None:
+    """Warn if the servers share their cores with what loads them."""
     beside = LOAD_GENERATOR
     if "api" in facts.workload.uses:
         beside += min(API_PROCESSES, facts.machine.cores)
@@ -48,7 +49,8 @@ def _cores(facts: Facts) -> str | None:
     )
 
 
-def _listen_queue(facts: Facts) -> str | None:
+def listen_queue(facts: Facts) -> str | None:
+    """Warn if the kernel cuts listen queues down."""
     bound = facts.machine.somaxconn
     if bound is None:
         return None
@@ -67,7 +69,8 @@ def _listen_queue(facts: Facts) -> str | None:
     )
 
 
-def _descriptors(facts: Facts) -> str | None:
+def descriptors(facts: Facts) -> str | None:
+    """Warn if a server process may run out of files."""
     needed = {planned.deployment.name: _files(facts, planned) for planned in facts.first_round()}
     most, limit = max(needed.values()), facts.machine.open_files
     short = facts.which(lambda planned: needed[planned.deployment.name] > limit)
@@ -137,4 +140,4 @@ def _port_count(machine: Machine) -> int | None:
     return int(last) - int(first) + 1 if first.isdecimal() and last.isdecimal() else None
 
 
-RULES: tuple[Rule, ...] = (_cores, _listen_queue, _descriptors, _ports)
+RULES: tuple[Rule, ...] = (cores, listen_queue, descriptors, _ports)

@@ -80,7 +80,8 @@ def _battery(facts: Facts) -> str | None:
     return "this machine runs on its battery, which slows it down. Plug it in."
 
 
-def _memory(facts: Facts) -> str | None:
+def memory(facts: Facts) -> str | None:
+    """Warn if the servers may need more memory than is free."""
     free = facts.moment.free_memory_bytes
     most = max(planned.deployment.processes for planned in facts.plan)
     needed = MEMORY_BASE + most * MEMORY_PROCESS + facts.concurrency * MEMORY_REQUEST
@@ -115,5 +116,5 @@ def _watched(facts: Facts) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    _other_load, _stolen, _quota, _memory, _swap, _governor, _battery, _watched,
+    _other_load, _stolen, _quota, memory, _swap, _governor, _battery, _watched,
 )  # fmt: skip

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +95,19 @@ class Guardian:
         """Forget a folder: it is gone."""
         with suppress(BenchError):
             self._tell("-dir", str(path))
+
+    def watch_command(self, name: str, command: Sequence[str]) -> None:
+        """Run this, after everything else has ended, if the harness dies before the release.
+
+        For what is no process of ours and no folder: the containers of an engine. It runs in ``/``
+        with the environment of this process, and is given `guardian_helper.COMMAND_WITHIN` seconds.
+        """
+        self._tell("+cmd", name, *command)
+
+    def release_command(self, name: str) -> None:
+        """Forget a command: there is nothing left for it to do."""
+        with suppress(BenchError):
+            self._tell("-cmd", name)
 
     @contextmanager
     def temporary_directory(self, parent: Path | None = None) -> Iterator[Path]:

@@ -1,12 +1,14 @@
 """The guardian's own process: ``python -m bench.processes.guardian_helper NAME=token``.
 
 Reads what to watch from standard input, and at its end, when the harness is gone, stops what was
-left: each server by its own stop signal, after a short grace everything by KILL; then the folders.
+left: each server by its own stop signal, after a short grace everything by KILL; then the folders,
+and at last the commands for what is neither (containers).
 """
 
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -19,6 +21,9 @@ from bench.processes import family
 
 GRACE = 5.0
 """Seconds to finish in: the clients are gone too, so nothing is worth waiting longer for."""
+
+COMMAND_WITHIN = 60.0
+"""Seconds for each command; a busy engine takes its time to remove a container."""
 
 _POLL = 0.01
 _REMOVE_ATTEMPTS = 20
@@ -34,6 +39,7 @@ class Watched:
         """The same with the time of their creation; without those that died before they were
         looked at."""
         self.directories: set[Path] = set()
+        self.commands: dict[str, tuple[str, ...]] = {}
 
     def note(self, line: bytes) -> None:
         """Take in one message; one that is cut short or unknown is left out."""
@@ -48,6 +54,10 @@ class Watched:
                     self.directories.add(Path(path))
                 case ["-dir", str(path)]:
                     self.directories.discard(Path(path))
+                case ["+cmd", str(name), str(program), *arguments]:
+                    self.commands[name] = (program, *map(str, arguments))
+                case ["-cmd", str(name)]:
+                    self.commands.pop(name, None)
 
     def _add(self, pid: int, number: int) -> None:
         self.leaders[pid] = number
@@ -92,6 +102,20 @@ def remove(directories: Iterable[Path]) -> None:
             time.sleep(_POLL)
 
 
+def run(commands: Iterable[tuple[str, ...]]) -> None:
+    """Run commands one after the other; one that hangs or fails does not keep the next waiting."""
+    for command in commands:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=COMMAND_WITHIN,
+                check=False,
+            )
+
+
 def main() -> None:
     """Watch until standard input ends, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
@@ -101,6 +125,7 @@ def main() -> None:
         watched.note(line)
     stop_everything(watched, sys.argv[1])
     remove(watched.directories)
+    run(watched.commands.values())
 
 
 if __name__ == "__main__":

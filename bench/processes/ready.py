@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from bench.errors import TrialError
-from bench.processes.process import ServerProcess
 
 FIRST_PAUSE = 0.005
 LAST_PAUSE = 0.05
@@ -14,9 +14,23 @@ Probe = Callable[[], str | None]
 """Returns ``None`` when the server is ready, else why not."""
 
 
+class Started(Protocol):
+    """What is waited for: a process, or a container."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    def check_running(self) -> None:
+        """Raise a ``TrialError`` with the end of its log if it has ended."""
+
+    def describe_log(self) -> str:
+        """Return where its log is, and the last lines of it."""
+
+
 def wait_until_ready(
     probe: Probe,
-    processes: Sequence[ServerProcess],
+    processes: Sequence[Started],
     *,
     deadline: float,
     what: str,

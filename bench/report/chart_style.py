@@ -8,7 +8,7 @@ from bench.report.timeline import ROLES
 Spec = dict[str, Any]
 """A chart as Vega-Lite reads it."""
 
-DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3], [5, 2, 1, 2], [1, 4])
+DASHES = ([1, 0], [7, 3], [9, 2, 2, 2, 2, 2], [2, 2], [8, 3, 2, 3], [5, 2, 1, 2], [1, 4])
 """The dash of each role's line: colour is never the only difference."""
 
 
@@ -59,7 +59,7 @@ PICTURE = Look(
     paper="#ffffff",
     font="Helvetica, Arial, sans-serif",
     width=620,
-    roles=("#0d6478", "#a14f07", "#6a4fb3", "#2f7331", "#9c2f6b", "#57636c"),
+    roles=("#0d6478", "#a14f07", "#7d5b00", "#6a4fb3", "#2f7331", "#9c2f6b", "#57636c"),
 )
 
 

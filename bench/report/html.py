@@ -18,6 +18,7 @@ from bench.report.chart_parts import Chart
 from bench.report.chart_style import PAGE
 from bench.report.chart_timeline import Recording, recordings, timeline_charts
 from bench.report.charts import main_charts
+from bench.report.containers import container_grid
 from bench.report.fingerprint import Fact, machine_facts, run_facts
 from bench.report.grids import Grid
 from bench.report.problems import Failure, failures
@@ -155,7 +156,9 @@ def _page(run: Run, folder: Path | None) -> Page:
 
 
 def _grids(run: Run, rows: Sequence[Row]) -> tuple[Grid, ...]:
+    containers = container_grid(run)
     return (
+        *((containers,) if containers else ()),
         grids.ranking(rows),
         grids.ceiling(rows),
         grids.latency(run, rows),

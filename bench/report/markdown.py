@@ -2,6 +2,8 @@
 
 from bench.errors import UsageError
 from bench.model import Run
+from bench.report.containers import TITLE, container_grid
+from bench.report.grids import Grid
 from bench.report.markup import escaped, line, rule
 from bench.report.table import table_of
 
@@ -19,9 +21,24 @@ def run_report(run: Run) -> str:
     lines.append(rule(column.right for column in table.columns))
     lines += [line(column.cell(row) for column in table.columns) for row in table.rows]
     lines.append("")
+    if containers := container_grid(run):
+        lines += _grid(TITLE, containers)
     lines += [f"- {escaped(note)}" for note in table.notes]
     lines += [f"- **{escaped(problem)}**" for problem in table.problems]
     return "\n".join(lines) + "\n"
+
+
+def _grid(title: str, grid: Grid) -> list[str]:
+    return [
+        f"**{escaped(title)}**",
+        "",
+        line(heading.text for heading in grid.headings),
+        rule(heading.number for heading in grid.headings),
+        *(line(cell.text for cell in row.cells) for row in grid.lines),
+        "",
+        escaped(grid.caption),
+        "",
+    ]
 
 
 def insert(report: str, document: str, workload: str) -> str:

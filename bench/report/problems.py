@@ -9,6 +9,10 @@ LONGEST_LINE = 240
 """Characters of a failure that a table's footnote can take."""
 
 
+SHOWN_LINES = 8
+"""Lines of a failure that the terminal shows below its first one."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One reason for which trials of one deployment are invalid."""
@@ -26,6 +30,11 @@ class Failure:
     def cut(self) -> bool:
         """Whether the reason says more than its line."""
         return self.line != self.text
+
+    @property
+    def end(self) -> tuple[str, ...]:
+        """The last lines of what it says beyond its first one: the cause and the remedy."""
+        return tuple(self.text.splitlines()[1:][-SHOWN_LINES:])
 
 
 def failures(run: Run) -> tuple[Failure, ...]:

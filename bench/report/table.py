@@ -23,6 +23,8 @@ class Column:
 
 def _workers(row: Row) -> str:
     deployment = row.deployment
+    if not deployment.command:  # whatever is up there, nobody said
+        return figures.UNKNOWN
     if deployment.slots is None:
         return "1 × ∞"
     each = deployment.threads or deployment.async_cores or 1

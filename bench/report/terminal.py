@@ -10,6 +10,9 @@ from rich.text import Text
 from bench.analysis.compare import Comparison
 from bench.model import Run
 from bench.report.comparison import COMPARISON_COLUMNS, TEXT_COLUMNS, remarks, title
+from bench.report.containers import TITLE, container_grid
+from bench.report.grids import Grid
+from bench.report.problems import failures
 from bench.report.table import table_of
 
 
@@ -25,10 +28,28 @@ def run_report(run: Run) -> Iterator[RenderableType]:
         grid.add_row(*(column.cell(row) for column in table.columns), style=style)
     yield grid
     yield ""
+    if containers := container_grid(run):
+        yield from _grid(TITLE, containers)
     for note in table.notes:
         yield Text(note, style="dim")
     for problem in table.problems:
         yield Text(problem, style="bold red")
+    for failure in failures(run):
+        if failure.end:
+            yield Text(f"\n{failure.deployment}, the end of its failure:", style="bold")
+            yield Text("\n".join(f"  {line}" for line in failure.end))
+
+
+def _grid(title: str, grid: Grid) -> Iterator[RenderableType]:
+    yield Text(title, style="bold")
+    shown = RichTable(header_style="bold", box=None, pad_edge=False)
+    for heading in grid.headings:
+        shown.add_column(heading.text, justify="right" if heading.number else "left", no_wrap=True)
+    for line in grid.lines:
+        shown.add_row(*(cell.text for cell in line.cells))
+    yield shown
+    yield Text(grid.caption, style="dim")
+    yield ""
 
 
 def comparison_report(comparison: Comparison) -> Iterator[RenderableType]:

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 SAMPLES_FILE = "samples.csv"
-ROLES = ("server", "nginx", "api", "postgres", "client", "harness")
+ROLES = ("server", "nginx", "docker-proxy", "api", "postgres", "client", "harness")
 """In the order in which they are shown; others follow."""
 MOST_BYTES = 32 * 1024 * 1024
 """A larger file is none of the sampler's: an hour of all roles takes a fifth of it."""

@@ -12,7 +12,11 @@ from bench.errors import UsageError
 from bench.model import Deployment, Running, Workload
 from bench.processes.guardian import Guardian
 
-REGISTRY = {"local": "bench.runners.local:LocalRunner"}
+REGISTRY = {
+    "local": "bench.runners.local:LocalRunner",
+    "compose": "bench.runners.compose:ComposeRunner",
+    "external": "bench.runners.external:ExternalRunner",
+}
 """Name → where its class is; imported only when it is chosen."""
 
 
@@ -34,6 +38,10 @@ class RunnerOptions:
     """The most that any deployment of the run opens; a database of our own grants as many."""
     database_url: str | None = None
     """A database of the user's own; ``None``: the runner brings one up."""
+    url: str | None = None
+    """Where a deployment is up already."""
+    may_load_this_host: bool = False
+    """The user may put load on the host of that URL, which is not this one."""
 
 
 class Runner(Protocol):
@@ -47,6 +55,14 @@ class Runner(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of what it used, which nobody else knows; complete when all trials are over."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results has to know of it; complete when all trials are over."""
 
     def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
         """Return the deployments that cannot run here: name → why."""
@@ -62,14 +78,26 @@ class Runner(Protocol):
         """
 
 
-def make_runner(name: str, options: RunnerOptions) -> Runner:
-    """Return the runner of this name.
+def runner_names(text: str) -> tuple[str, ...]:
+    """Return the runners of a list such as ``local,compose``.
 
     Raises:
-        UsageError: there is none; the text lists those that there are.
+        UsageError: one is unknown; the text lists those that there are.
 
     """
-    if name not in REGISTRY:
-        raise UsageError(f"no runner is called {name!r}. Known: {', '.join(REGISTRY)}")
-    module, _, attribute = REGISTRY[name].partition(":")
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+    for name in names or (text,):
+        if name not in REGISTRY:
+            raise UsageError(f"no runner is called {name!r}. Known: {', '.join(REGISTRY)}")
+    if "external" in names and len(names) > 1:
+        raise UsageError("RUNNER=external goes alone: what is up already is not interleaved")
+    return names
+
+
+def make_runner(names: Sequence[str], options: RunnerOptions) -> Runner:
+    """Return the runner of this name, or one that stands for several."""
+    if len(names) > 1:
+        several = import_module("bench.runners.several").SeveralRunners
+        return cast("Runner", several(names, options))
+    module, _, attribute = REGISTRY[names[0]].partition(":")
     return cast("Runner", getattr(import_module(module), attribute)(options))

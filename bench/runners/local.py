@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from bench.errors import TrialError
@@ -67,6 +67,10 @@ class LocalRunner:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
+
+    versions: Mapping[str, str] = MappingProxyType({})
+    """The fingerprint has them all."""
+    notes = ()
 
     def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
         """Without nginx, the deployments behind it are left out."""

@@ -60,7 +60,13 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_documents_that_the_readme_names_are_there() -> None:
-    for name in ("docs/methodology.md", "docs/production.md", "docs/containers.md", "CONTRIBUTING.md", "LICENSE"):
+    for name in (
+        "docs/methodology.md",
+        "docs/production.md",
+        "docs/containers.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+    ):
         assert f"({name})" in README
         assert (ROOT / name).is_file()
 

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,6 @@ from bench.execute import execute
 from bench.model import Load, Run, Trial
 from bench.plan import PlannedTrial
 from bench.store import load_run, save_run
-from bench.trial import Bench
 from tests.unit.factories import a_deployment, a_failed_trial, a_run, a_trial
 
 PLAN = [PlannedTrial(1, a_deployment(name), Load(1, requests=1)) for name in ("one", "two", "six")]
@@ -19,7 +19,9 @@ START = a_run(
     finished=None,
     planned=tuple((planned.round, planned.deployment.name) for planned in PLAN),
 )
-BENCH = cast("Bench", object())
+BENCH: Any = SimpleNamespace(
+    runner=SimpleNamespace(versions={"engine": "20.10"}, notes=("not sampled",))
+)
 """The trials are made up here: nobody looks at it."""
 
 

@@ -159,6 +159,21 @@ def test_bounds_of_control_groups(
     assert cgroup.memory_limit(system) == limit
 
 
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("0::/docker/abc\n", "sys/fs/cgroup/docker/abc/memory.events"),
+        ("4:memory:/docker/abc\n0::/\n", "sys/fs/cgroup/memory/docker/abc/memory.oom_control"),
+    ],
+)
+def test_kills_for_the_memory_limit_of_a_container(tmp_path: Path, groups: str, file: str) -> None:
+    for name, text in (("proc/42/cgroup", groups), (file, "oom 5\noom_kill 2\n")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert cgroup.oom_kills(System(tmp_path), 42) == 2
+    assert cgroup.oom_kills(System(tmp_path), 43) is None
+
+
 def test_idle_caches_count_as_memory_left(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/a"
     system = tree(

@@ -22,6 +22,7 @@ NOTHING_IN_PARTICULAR = {
     "rounds": 1,
     "runner": "local",
     "generator": "ab",
+    "may_load_this_host": False,
     "results": Path("results"),
     "command": ("flask-bench", "run"),
 }
@@ -94,7 +95,7 @@ class World:
     def load_generator(self, _name: str) -> Generator:
         return self.generator
 
-    def make_runner(self, _name: str, options: RunnerOptions) -> Runner:
+    def make_runner(self, _names: Sequence[str], options: RunnerOptions) -> Runner:
         self.runners.append(Runner(options, self.left_out))
         return self.runners[-1]
 

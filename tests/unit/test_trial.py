@@ -24,6 +24,9 @@ BODY = 20
 class FakeRunner:
     """Brings up nothing and writes down that it did."""
 
+    versions: Mapping[str, str] = {"engine": "1"}
+    notes = ("made up",)
+
     def __init__(self, done: list[str]) -> None:
         self.done = done
         self.start_error: Exception | None = None

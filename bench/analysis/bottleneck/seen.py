@@ -90,9 +90,12 @@ class Seen:
         return max(0.0, 1 - self._cpu(IDLE_STATES) / self.seconds / self.cores)
 
     def others(self) -> float | None:
-        """Return how many cores programs used that are no part of the trial; ``None``: unknown."""
+        """Return how many cores programs used that are no part of the trial; ``None``: unknown.
+
+        A server that is not sampled would be taken for one of them.
+        """
         busy = self.machine_busy()
-        if busy is None:
+        if busy is None or "server" not in self.trial.usage:
             return None
         nobodys = self._cpu(NOBODYS_STATES) / self.seconds
         return max(0.0, busy * self.cores - nobodys - self.all_roles())

@@ -6,6 +6,12 @@ from bench.analysis.limits import ceiling_of
 
 def unknown(seen: Seen) -> Verdict:
     """Say what was ruled out, and by which figures."""
+    if "server" not in seen.trial.usage:
+        return Verdict(
+            "not known",
+            "what the server used was not sampled",
+            "look at its own CPU, or measure the deployment with RUNNER=local or RUNNER=compose",
+        )
     limit = ceiling_of(seen.trial.deployment, seen.trial.load, seen.workload)
     ruled_out = [
         f"{seen.rate / limit.requests_per_second:.0%} of the ceiling" if limit else "",

@@ -115,7 +115,7 @@ def test_a_generator_without_a_lone_request() -> None:
     ),
     delay=st.floats(1e-3, 1e8),
     slots=st.none() | st.integers(1, 1000),
-    share=st.floats(0, 1),
+    share=st.just(0.0) | st.floats(0.001, 1),
     connections=st.none() | st.integers(1, 1000),
     lone=st.integers(0, 3),
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.observe import kernel
-from bench.observe.kernel import counters, growth
+from bench.observe.kernel import counters, growth, places
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def system(tmp_path: Path) -> Path:
 
 
 def read(system: Path) -> dict[str, float]:
-    return counters(proc=system / "proc", cgroups=system / "cgroup")
+    return counters(places(proc=system / "proc", cgroups=system / "cgroup"))
 
 
 def test_every_counter_in_seconds_and_counts(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +67,41 @@ def test_the_first_version_of_control_groups(system: Path) -> None:
     found = read(system)
     assert (found["throttled_periods"], found["throttled_seconds"]) == (2, 3.0)
     assert found["memory_limit_hits"] == 6
+
+
+@pytest.fixture
+def container(system: Path) -> int:
+    """Process 42 of the same system, in a network and in control groups of its own."""
+    files = {
+        "proc/42/net/netstat": "TcpExt: ListenOverflows\nTcpExt: 30\n",
+        "proc/42/net/snmp": "Tcp: RetransSegs\nTcp: 3\n",
+        "proc/42/net/sockstat": "TCP: inuse 5 orphan 0 tw 10 alloc 5 mem 0\n",
+        "proc/42/cgroup": "0::/box/docker/abc\n",
+        "cgroup/box/docker/abc/cpu.stat": "nr_throttled 7\nthrottled_usec 1000000\n",
+    }
+    for name, text in files.items():
+        (system / name).parent.mkdir(parents=True, exist_ok=True)
+        (system / name).write_text(text)
+    return 42
+
+
+def test_a_containers_own_network_and_limits_count_too(system: Path, container: int) -> None:
+    where = places([container, container], proc=system / "proc", cgroups=system / "cgroup")
+    found = counters(where)
+    assert found["ListenOverflows"] == 12 + 30
+    assert found["RetransSegs"] == 77 + 3
+    assert found["time_wait"] == 7300
+    assert found["throttled_periods"] == 4 + 7  # the group that both are in counts once
+    assert "ListenDrops" not in found  # one of them does not tell: no sum
+
+
+def test_without_the_containers_network_there_is_no_sum(system: Path, container: int) -> None:
+    where = places([container], proc=system / "proc", cgroups=system / "cgroup")
+    for file in (system / "proc" / "42" / "net").iterdir():
+        file.unlink()
+    found = counters(where)
+    assert "ListenOverflows" not in found
+    assert "cpu_user_seconds" in found
 
 
 def test_what_the_system_lacks_is_absent(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from bench.observe import processes
 from bench.observe.processes import ProcessTable, Role, Watched, roles_of
+from bench.observe.sampler import _weigh
+from bench.observe.samples import Sample
 
 BUSY = "import os\nif not os.fork():\n    sum(range(10**9))\nos.wait()"
 
@@ -101,6 +103,7 @@ def test_figures_agree_with_psutil(monkeypatch: pytest.MonkeyPatch, with_files: 
     watched.read_open_files()
     assert watched.open_files == pytest.approx(own.num_fds(), abs=2)
     watched.read_memory()
+    assert watched.memory_bytes is not None
     assert 0.3 < watched.memory_bytes / own.memory_info().rss <= 1.2
     watched.close()
     stop.set()
@@ -118,3 +121,24 @@ def test_of_a_program_with_an_odd_name(tmp_path: Path) -> None:
         child.kill()
     assert not watched.read()
     watched.close()
+
+
+def test_memory_that_one_may_not_look_at_is_absent_and_so_is_its_roles(
+    family: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = roles_of({"server": [family.pid]})["server"]
+    hidden = psutil.Process(family.pid).children()[0].pid
+
+    def open_as_another_user(path: str, mode: str) -> object:
+        if f"/{hidden}/" in path:
+            raise PermissionError(path)
+        return open(path, mode)  # noqa: PTH123
+
+    monkeypatch.setattr(processes, "open", open_as_another_user, raising=False)
+    for each in role.members.values():
+        each.read_memory()
+    sample = Sample(0.0, 0, 0)
+    _weigh(sample, role)
+    assert role.members[hidden].memory_bytes is None
+    assert (role.members[family.pid].memory_bytes or 0) > 0
+    assert sample.memory_bytes is None

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
+from bench.processes import guardian_helper
 from bench.processes.guardian import MARKER, Guardian
-from bench.processes.guardian_helper import Watched
+from bench.processes.guardian_helper import Watched, run
 
 
 def dead_pid() -> int:
@@ -40,6 +41,40 @@ def test_a_message_that_was_cut_short_changes_nothing() -> None:
         watched.note(line)
 
     assert watched.leaders == {}
+
+
+def test_commands_are_noted_replaced_and_forgotten() -> None:
+    watched = Watched()
+
+    watched.note(b'["+cmd", "containers", "docker", "rm", "1"]')
+    watched.note(b'["+cmd", "containers", "docker", "rm", "2"]')
+    watched.note(b'["+cmd", "other"]')
+
+    assert watched.commands == {"containers": ("docker", "rm", "2")}
+
+    watched.note(b'["-cmd", "containers"]')
+
+    assert watched.commands == {}
+
+
+def test_a_command_that_fails_or_hangs_does_not_keep_the_next_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guardian_helper, "COMMAND_WITHIN", 0.1)
+
+    run([("/no/such/program",), ("false",), ("sleep", "30"), ("touch", str(tmp_path / "done"))])
+
+    assert (tmp_path / "done").exists()
+
+
+def test_a_killed_harness_has_its_commands_run(tmp_path: Path) -> None:
+    guardian = Guardian()
+    with guardian:
+        guardian.watch_command("kept", ["touch", str(tmp_path / "kept")])
+        guardian.watch_command("released", ["touch", str(tmp_path / "released")])
+        guardian.release_command("released")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_the_session_of_a_dead_leader_is_still_searched() -> None:

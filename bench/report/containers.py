@@ -1,0 +1,50 @@
+"""What a container costs, as one table for every kind of report."""
+
+from bench.analysis.containers import COMPARED, ContainerCost, Ratio, container_costs
+from bench.model import Run
+from bench.report import figures
+from bench.report.grids import Cell, Grid, Heading, Line
+
+TITLE = "What the container costs"
+EXPLANATION = (
+    "In a container ÷ without one, paired by round, with the 99% interval: a published port's extra"
+    " process (docker-proxy), the bridge network and the limits of the control group."
+)
+ONE_ROUND = " 1 round: no uncertainty known."
+HEADINGS = {
+    "rps": "req/s",
+    "p50": "p50",
+    "p99": "p99",
+    "cpu": "CPU per request",
+    "memory": "memory",
+}
+
+
+def container_grid(run: Run) -> Grid | None:
+    """Return the table; ``None`` where no deployment ran both with and without a container."""
+    costs = container_costs(run)
+    if not costs:
+        return None
+    few = ONE_ROUND if any(cost.rounds == 1 for cost in costs) else ""
+    headings = (*(Heading(HEADINGS[name]) for name in COMPARED), Heading("docker-proxy ms/req"))
+    return Grid(
+        "containers",
+        EXPLANATION + few,
+        (Heading("deployment", number=False), *headings),
+        tuple(map(_line, costs)),
+    )
+
+
+def _line(cost: ContainerCost) -> Line:
+    ratios = (_cell(cost.ratios.get(name)) for name in COMPARED)
+    proxy = cost.proxy_cpu_per_request
+    cells = (Cell(cost.deployment), *ratios, Cell(figures.milliseconds(proxy), proxy))
+    return Line(cost.deployment, cells)
+
+
+def _cell(ratio: Ratio | None) -> Cell:
+    if ratio is None:
+        return Cell(figures.UNKNOWN)
+    span = ratio.estimate.interval if ratio.estimate else None
+    interval = f" ({span.low:.2f} to {span.high:.2f})" if span else ""
+    return Cell(f"{ratio.value:.2f}×{interval}", ratio.value)
