@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from bench.analysis.metrics import METRICS, Metric
 from bench.analysis.stats import RatioEstimate, ratio
@@ -30,6 +31,10 @@ class ContainerCost:
     """In which both are valid."""
     ratios: Mapping[str, Ratio]
     """Metric → ratio, of those that are known on both sides."""
+    start_without: float | None
+    """Median of the seconds from the call until the first right answer …"""
+    start_within: float | None
+    """… and the same in a container, whose image is there already."""
     proxy_cpu_per_request: float | None
     """CPU seconds that the published port's process spent; ``None``: there was none to see."""
 
@@ -61,6 +66,8 @@ def _cost(name: str, without: Sequence[Trial], within: Sequence[Trial]) -> Conta
         deployment=name,
         rounds=len(within),
         ratios={metric: found for metric, found in ratios.items() if found},
+        start_without=_start(without),
+        start_within=_start(within),
         proxy_cpu_per_request=sum(known) / len(known) if known else None,
     )
 
@@ -79,6 +86,11 @@ def _ratio(metric: Metric, without: Sequence[Trial], within: Sequence[Trial]) ->
         return Ratio(pairs[0][1] / pairs[0][0], None)
     estimate = ratio([b for b, _ in pairs], [a for _, a in pairs], paired=True)
     return Ratio(estimate.value, estimate) if estimate else None
+
+
+def _start(trials: Sequence[Trial]) -> float | None:
+    known = [trial.seconds["start"] for trial in trials if "start" in trial.seconds]
+    return median(known) if known else None
 
 
 def _proxy_cpu(trial: Trial) -> float | None:

@@ -8,7 +8,8 @@ from bench.report.grids import Cell, Grid, Heading, Line
 TITLE = "What the container costs"
 EXPLANATION = (
     "In a container ÷ without one, paired by round, with the 99% interval: a published port's extra"
-    " process (docker-proxy), the bridge network and the limits of the control group."
+    " process (docker-proxy), the bridge network and the limits of the control group. Start: from"
+    " the call until the first right answer, without → in a container."
 )
 ONE_ROUND = " 1 round: no uncertainty known."
 HEADINGS = {
@@ -26,7 +27,8 @@ def container_grid(run: Run) -> Grid | None:
     if not costs:
         return None
     few = ONE_ROUND if any(cost.rounds == 1 for cost in costs) else ""
-    headings = (*(Heading(HEADINGS[name]) for name in COMPARED), Heading("docker-proxy ms/req"))
+    ratios = (Heading(HEADINGS[name]) for name in COMPARED)
+    headings = (*ratios, Heading("docker-proxy ms/req"), Heading("start"))
     return Grid(
         "containers",
         EXPLANATION + few,
@@ -38,7 +40,13 @@ def container_grid(run: Run) -> Grid | None:
 def _line(cost: ContainerCost) -> Line:
     ratios = (_cell(cost.ratios.get(name)) for name in COMPARED)
     proxy = cost.proxy_cpu_per_request
-    cells = (Cell(cost.deployment), *ratios, Cell(figures.milliseconds(proxy), proxy))
+    start = f"{figures.seconds(cost.start_without)} → {figures.seconds(cost.start_within)}"
+    cells = (
+        Cell(cost.deployment),
+        *ratios,
+        Cell(figures.milliseconds(proxy), proxy),
+        Cell(start, cost.start_within),
+    )
     return Line(cost.deployment, cells)
 
 

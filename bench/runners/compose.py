@@ -36,6 +36,10 @@ NEVER_READY_GRACE = 2.0
 SERVICES = ("api", "database")
 ROLES = {"app": "server", "nginx": "nginx", "api": "api", "database": "postgres"}
 """Service of the Compose file → role that its processes are watched as."""
+LIMITS = ("CPUS", "NOFILE")
+"""Variables of the Compose files that change what is measured, and that no option gives."""
+NO_HEALTH_CHECKS = "1h"
+"""Between two checks of the deployment: each costs CPU, and nothing waits for them here."""
 DEMO_APP = "app:app"
 NOT_SAMPLED = (
     "the engine's containers do not run on this machine's own kernel (Docker Desktop?): what they"
@@ -118,11 +122,12 @@ class ComposeRunner:
         self._build(file, ("app",))
         services = self._services_for(file, workload)
         port = self._port()
-        settings = {**settings_of(deployment, workload), "PORT": str(port)}
+        settings = {**_limits(), **settings_of(deployment, workload), "PORT": str(port)}
+        unasked = {**settings, "HEALTH_INTERVAL": NO_HEALTH_CHECKS}
         grace = NEVER_READY_GRACE
         try:
             # One by one: health checks come every few seconds, and a trial would wait for them.
-            started = [each for n in names for each in self._project.start(file, [n], settings)]
+            started = [each for n in names for each in self._project.start(file, [n], unasked)]
             containers = (*services, *started)
             self._note(containers)
             target = Target(HOST, port, _roles(containers, port))
@@ -232,6 +237,11 @@ def settings_of(deployment: Deployment, workload: Workload) -> dict[str, str]:
         "DB_POOL_SIZE": workload.connections_per_process(deployment),
     }
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _limits() -> dict[str, str]:
+    """Return the limits of the user's own that Compose is going to read: they belong on record."""
+    return {name: os.environ[name] for name in LIMITS if name in os.environ}
 
 
 def _roles(started: Sequence[Started], port: int) -> dict[str, tuple[int, ...]]:

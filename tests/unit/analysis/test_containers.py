@@ -56,6 +56,7 @@ def test_one_round_has_no_interval() -> None:
     )
     assert (shown["deployment"], shown["req/s"]) == ("gevent-uwsgi", "0.80×")
     assert shown["docker-proxy ms/req"] == "0.20"
+    assert shown["start"] == "500 ms → 500 ms"
 
 
 def test_what_is_not_known_on_both_sides_is_absent() -> None:
