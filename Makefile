@@ -41,7 +41,7 @@ setup:  ## only set up what is missing (every target does it first)
 test: setup-test  ## the tests, which start real servers
 	@exec .venv/bin/python -m pytest -n auto --dist worksteal
 test-compose: setup-test  ## the containers, on a real Docker engine
-	@exec .venv/bin/python -m pytest tests/compose
+	@exec .venv/bin/python -m tests.compose.engine
 lint: setup-lint  ## ruff and mypy, hadolint, the schema of Compose files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . \
 	  && .venv/bin/hadolint flask_app/Dockerfile slow_api/Dockerfile \

@@ -31,10 +31,18 @@ def container_grid(run: Run) -> Grid | None:
     headings = (*ratios, Heading("docker-proxy ms/req"), Heading("start"))
     return Grid(
         "containers",
-        EXPLANATION + few,
+        EXPLANATION + few + _pythons(run),
         (Heading("deployment", number=False), *headings),
         tuple(map(_line, costs)),
     )
+
+
+def _pythons(run: Run) -> str:
+    """Say that the images have another Python, where they do: it has its part in the ratios."""
+    inside = {v for name, v in run.machine.versions.items() if name.startswith("python in ")}
+    if not inside or inside == {run.machine.python}:
+        return ""
+    return f" Python is {run.machine.python} outside and {', '.join(sorted(inside))} in the images."
 
 
 def _line(cost: ContainerCost) -> Line:

@@ -21,7 +21,7 @@ from bench.processes.ports import free_port, require_free
 from bench.processes.ready import wait_until_ready
 from bench.runners import RunnerOptions
 from bench.services.compose import Project, Started
-from bench.services.docker import find_docker
+from bench.services.docker import CommandFailedError, Container, find_docker
 from bench.verify import readiness
 
 HOST = "127.0.0.1"
@@ -220,8 +220,19 @@ class ComposeRunner:
         """Note which images these containers were made of, and whether they can be sampled."""
         for each in started:
             container = each.container
-            self._images[f"image {container.image}"] = container.image_id[:19]
+            name = f"image {container.image}"
+            if name not in self._images and container.service == "app":
+                self._images |= self._python_in(container)
+            self._images[name] = container.image_id[:19]
         self._sampled = all(each.container.is_of_this_kernel for each in started)
+
+    def _python_in(self, container: Container) -> Mapping[str, str]:
+        """Return the version of its Python, which may explain more than the container does."""
+        code = "import platform; print(platform.python_version())"
+        with suppress(CommandFailedError):
+            told = self._docker.call("exec", container.id, "python", "-c", code).strip()
+            return {f"python in {container.image}": told} if told else {}
+        return {}
 
 
 def settings_of(deployment: Deployment, workload: Workload) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A Docker engine for the tests: the one that runs, or one of our own for as long as they last.
 
-``python -m tests.compose.engine`` says whether there can be one (status 0), or why not (1).
+``python -m tests.compose.engine`` runs all tests of this folder on it, ``… --check`` only says
+whether it could. Both end with 2, and the remedy, where no engine can be had.
 """
 
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from bench.errors import BenchError, MissingToolError
 from bench.services.docker import Docker, find_docker
 
+ROOT = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).parent / "standins"
 IMAGES = {"python": "python:3.13-slim-bookworm", "postgres": "postgres:17", "nginx": "nginx:1.28"}
 """Folder of the stand-in → the official image that compose/services.yml names."""
@@ -24,6 +26,13 @@ PACKAGES = "ca-certificates,python3,python3-venv,libpython3-dev"
 MIRROR = "http://deb.debian.org/debian"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 STARTS_WITHIN = 30.0
+ONE_PER_TARGET = ("devserver", "gevent-pywsgi", "gevent-gunicorn", "gevent-uwsgi")
+CALLS = (
+    ("tests/compose/test_files.py", "-n", "auto", "--dist", "worksteal"),
+    # one by one: they look at all that the harness has in the engine
+    ("tests/compose/test_runner.py",),
+)
+"""Arguments of pytest."""
 
 
 def why_not() -> str | None:
@@ -142,7 +151,54 @@ def _run(command: Sequence[str]) -> None:
         raise BenchError(f"{command[0]} failed: {(ended.stderr or ended.stdout)[-500:]}")
 
 
+def build_all(docker: Docker) -> None:
+    """Build every target once, so that the tests find them."""
+    for deployment in ONE_PER_TARGET:
+        file = ROOT / "compose" / f"{deployment}.yml"
+        nothing: dict[str, str] = {}
+        docker.call_compose(
+            file, "flask-bench-test-build", "build", settings=nothing, within=900, finish_within=5
+        )
+
+
+def run_tests(folder: Path) -> int:
+    """Run the tests and return pytest's status."""
+    with engine(folder / "dockerd.log") as docker:
+        made = provide_images(docker)
+        print(  # noqa: T201
+            f"engine {docker.engine_version}, Compose {docker.compose_version};"
+            f" stand-ins: {', '.join(made) or 'none'}",
+            flush=True,
+        )
+        try:
+            build_all(docker)
+            return max(_pytest(*words) for words in CALLS)
+        finally:
+            # under official names they must not be taken for official ones
+            for image in made:
+                _succeeds(docker, "rmi", image)
+
+
+def _pytest(*words: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, check=False
+    ).returncode
+
+
+def main() -> int:
+    """Do what the command line says."""
+    if reason := why_not():
+        print(f"NOTHING WAS TESTED. {reason}", file=sys.stderr)  # noqa: T201
+        return 2
+    if "--check" in sys.argv:
+        return 0
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return run_tests(Path(folder))
+    except BenchError as error:
+        print(f"NOTHING WAS TESTED. {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
 if __name__ == "__main__":
-    reason = why_not()
-    if reason:
-        sys.exit(reason)
+    sys.exit(main())

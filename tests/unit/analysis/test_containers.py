@@ -10,6 +10,7 @@ from bench.report.containers import container_grid
 from tests.unit.factories import (
     a_deployment,
     a_failed_trial,
+    a_machine,
     a_measurement,
     a_run,
     a_trial,
@@ -76,3 +77,15 @@ def test_there_is_none_where_deployments_ran_one_way() -> None:
     run = a_run(without(1, 100), without(2, 100))
     assert not container_costs(run)
     assert container_grid(run) is None
+
+
+def test_another_python_in_the_images_is_told() -> None:
+    def caption(inside: str) -> str:
+        versions = {"python in flask-bench/uwsgi": inside}
+        machine = a_machine(python="3.11.7", versions=versions)
+        grid = container_grid(a_run(without(1, 100), within(1, 80), machine=machine))
+        assert grid is not None
+        return grid.caption
+
+    assert "3.11.7 outside and 3.13.1 in the images" in caption("3.13.1")
+    assert "in the images" not in caption("3.11.7")
