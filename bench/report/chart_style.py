@@ -77,7 +77,7 @@ def config(look: Look) -> dict[str, Any]:
         "font": look.font,
         "view": {"stroke": None},
         "axis": {**label, **title, "domainColor": look.muted, "tickColor": look.muted}
-        | {"gridColor": look.grid, "labelLimit": 170, "labelPadding": 6},
+        | {"gridColor": look.grid, "labelLimit": 210, "labelPadding": 6},
         "axisY": {"domain": False, "ticks": False},
         "legend": {**label, **title, "orient": "top", "symbolSize": 70, "columnPadding": 14},
         "title": {"color": look.ink, "font": look.font, "fontSize": 15, "anchor": "start"}
