@@ -142,3 +142,14 @@ def test_memory_that_one_may_not_look_at_is_absent_and_so_is_its_roles(
     assert role.members[hidden].memory_bytes is None
     assert (role.members[family.pid].memory_bytes or 0) > 0
     assert sample.memory_bytes is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere CPU time comes in ticks")
+def test_less_than_a_tick_of_cpu_time_is_seen() -> None:
+    watched = Watched(os.getpid())
+    assert watched.read()
+    before = watched.cpu_seconds
+    sum(range(1000))
+    assert watched.read()
+    assert 0 < watched.cpu_seconds - before < 1
+    watched.close()
