@@ -1,8 +1,8 @@
-"""``deployments.toml`` and ``workloads.toml`` as model objects; all their problems at once."""
+"""``deployments``, ``variants`` and ``workloads.toml`` as model objects; all problems at once."""
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import UsageError
-from bench.model import Deployment, Load, Workload
+from bench.model import Deployment, Load, Variant, Workload
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 
 T = TypeVar("T")
 
@@ -23,32 +24,56 @@ class Catalog:
 
     deployments: Mapping[str, Deployment]
     workloads: Mapping[str, Workload]
+    variants: Mapping[str, Variant]
 
     def deployment(self, name: str) -> Deployment:
-        """Return the deployment of this name.
+        """Return the deployment of this name, as in ``gevent-uwsgi`` or ``gevent-uwsgi@ares``.
+
+        Several variants go together: ``gevent-uwsgi@urllib3+ares``.
 
         Raises:
-            UsageError: there is none; the text names the nearest one and lists them all.
+            UsageError: there is none, or no such variant of it; the text names the nearest one
+                and lists them all.
 
         """
-        return _look_up(self.deployments, name, "deployment")
+        base, at, changes = name.partition("@")
+        deployment = _look_up(self.deployments, base, "deployment")
+        if not at:
+            return deployment
+        suitable = {v.name: v for v in self.variants.values() if v.suits_to(deployment)}
+        variants = [
+            _look_up(suitable, each, f"variant of {base}")
+            for each in dict.fromkeys(changes.split("+"))
+        ]
+        if sum(v.overlay is not None for v in variants) > 1:
+            raise UsageError(f"{name}: more than one of these replaces files; give one of them")
+        for variant in variants:
+            deployment = variant.applied_to(deployment)
+        titles = ", ".join(v.title for v in variants)
+        copy = (*deployment.copy, *_files_of(deployment.overlay))
+        return replace(deployment, name=name, title=f"{deployment.title}: {titles}", copy=copy)
 
     def workload(self, name: str) -> Workload:
         """Return the workload of this name; errors as in `deployment`."""
         return _look_up(self.workloads, name, "workload")
 
     def chosen(self, names: Iterable[str], workload: Workload) -> tuple[Deployment, ...]:
-        """Return the deployments of these names that suit the workload; no name means all.
+        """Return the deployments of these names that suit the workload.
+
+        A group's name stands for all of its deployments; no name, for all that are in no group.
 
         Raises:
             UsageError: an unknown name, or a deployment that needs what the workload lacks.
 
         """
-        names = tuple(dict.fromkeys(names))
+        names = tuple(names)
         if not names:
-            return tuple(d for d in self.deployments.values() if not _lacking(d, workload))
-        deployments = tuple(self.deployment(name) for name in names)
-        for deployment in deployments:
+            return self._all_of(None, workload)
+        deployments: dict[str, Deployment] = {}
+        for name in names:
+            members = self._all_of(name, workload) or (self.deployment(name),)
+            deployments |= {member.name: member for member in members}
+        for deployment in deployments.values():
             if lacking := _lacking(deployment, workload):
                 suitable = [w.name for w in self.workloads.values() if not _lacking(deployment, w)]
                 raise UsageError(
@@ -56,11 +81,15 @@ class Catalog:
                     f" {' and the '.join(lacking)}, and {workload.name} does not."
                     f" Try WORKLOAD={' or WORKLOAD='.join(suitable)}."
                 )
-        return deployments
+        return tuple(deployments.values())
+
+    def _all_of(self, group: str | None, workload: Workload) -> tuple[Deployment, ...]:
+        members = (d for d in self.deployments.values() if d.group == group)
+        return tuple(d for d in members if not _lacking(d, workload))
 
 
 def load_catalog(folder: Path = HERE) -> Catalog:
-    """Read both files from a folder.
+    """Read the three files from a folder.
 
     Raises:
         UsageError: the files have problems; the text lists every one of them.
@@ -68,7 +97,14 @@ def load_catalog(folder: Path = HERE) -> Catalog:
     """
     problems: list[str] = []
     deployments = _read(folder / "deployments.toml", Deployment, problems)
+    variants = _read(folder / "variants.toml", Variant, problems)
     workloads = _read(folder / "workloads.toml", Workload, problems, _fold_load)
+    for variant in variants.values():
+        problems += [
+            f"variants.toml: {variant.name}: no deployment is called {name}"
+            for name in (*variant.suits, *variant.commands, *variant.workers, *variant.proxy)
+            if name not in deployments
+        ]
     for workload in workloads.values():
         problems += [
             f"workloads.toml: {workload.name}.load_for.{name}: no deployment has this name"
@@ -77,7 +113,7 @@ def load_catalog(folder: Path = HERE) -> Catalog:
         ]
     if problems:
         raise UsageError("the catalog has problems:\n  " + "\n  ".join(problems))
-    return Catalog(deployments, workloads)
+    return Catalog(deployments, workloads, variants)
 
 
 def _read(
@@ -117,6 +153,12 @@ def _fold_load(table: Mapping[str, Any]) -> dict[str, Any]:
     """Gather a workload table's load keys, which stand in it directly, into its ``load``."""
     rest = {key: value for key, value in table.items() if key not in LOAD_KEYS}
     return rest | {"load": {key: table[key] for key in LOAD_KEYS & table.keys()}}
+
+
+def _files_of(overlay: str | None) -> tuple[str, ...]:
+    if overlay is None:
+        return ()
+    return tuple(sorted(f"{overlay}/{file.name}" for file in (ROOT / overlay).glob("*.py")))
 
 
 def _lacking(deployment: Deployment, workload: Workload) -> list[str]:

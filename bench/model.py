@@ -49,13 +49,26 @@ class Deployment(FromFile):
     """Services whose waiting holds up a whole process: a worker serves one such call at a time."""
     needs: tuple[Service, ...] = ()
     """It runs only where the workload uses these services."""
+    group: str | None = None
+    """Those of a group run only where they, or the group, are named; reports set them apart."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its process is given beside the settings."""
+    overlay: str | None = None
+    """A folder whose modules stand before those of ``flask_app/``, relative to the checkout."""
+    unix_socket: bool = False
+    """nginx reaches it over a Unix socket, instead of a port."""
     runner: str = "local"
     """Where it runs: see `bench.runners`."""
 
     @property
     def base_name(self) -> str:
-        """Its name in the catalog: ``gevent-uwsgi`` of ``gevent-uwsgi@compose``."""
+        """Its name in the catalog: ``gevent-uwsgi`` of ``gevent-uwsgi@ares@compose``."""
         return self.name.partition("@")[0]
+
+    @property
+    def variant(self) -> str:
+        """The names of its changes: ``ares`` of ``gevent-uwsgi@ares@compose``."""
+        return self.name.removesuffix(f"@{self.runner}").partition("@")[2]
 
     @property
     def processes(self) -> int:
@@ -82,6 +95,53 @@ class Deployment(FromFile):
             workers=self.workers and (workers or self.workers),
             threads=self.threads and (threads or self.threads),
             async_cores=self.async_cores and (async_cores or self.async_cores),
+        )
+
+
+@dataclass(frozen=True)
+class Variant(FromFile):
+    """A change to deployments that has a name: ``urllib3`` in ``gevent-uwsgi@urllib3``."""
+
+    name: str
+    title: str
+    suits: tuple[str, ...] = ()
+    """Deployments that it can be applied to; none given: those that the other keys name, or all."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    overlay: str | None = None
+    arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Server → what is added at the end of its command."""
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Deployment → the command that it has instead of its own."""
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Deployment → its number of workers."""
+    proxy: Mapping[str, str] = field(default_factory=dict)
+    """Deployment → the nginx configuration in front of it."""
+    unix_socket: bool = False
+    backlog: int | None = None
+
+    def suits_to(self, deployment: Deployment) -> bool:
+        """Say whether it can be applied to this deployment of the catalog."""
+        if named := {*self.suits, *self.commands, *self.workers, *self.proxy}:
+            return deployment.name in named
+        if self.unix_socket:
+            return deployment.proxy is not None
+        if self.arguments:
+            return deployment.server in self.arguments and deployment.group is None
+        return deployment.group is None
+
+    def applied_to(self, deployment: Deployment) -> Deployment:
+        """Return the deployment with this change, its name as it was."""
+        own = self.commands.get(deployment.name)
+        return replace(
+            deployment,
+            command=(*(own or deployment.command), *self.arguments.get(deployment.server, ())),
+            copy=() if own else deployment.copy,
+            environment={**deployment.environment, **self.environment},
+            overlay=self.overlay or deployment.overlay,
+            workers=self.workers.get(deployment.name, deployment.workers),
+            proxy=self.proxy.get(deployment.name, deployment.proxy),
+            unix_socket=self.unix_socket or deployment.unix_socket,
+            backlog=self.backlog or deployment.backlog,
         )
 
 

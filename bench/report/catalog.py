@@ -1,4 +1,4 @@
-"""What can be run: the list of deployments and workloads."""
+"""What can be run: the list of deployments, their variants and the workloads."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 
 from bench.catalog import Catalog
+from bench.model import Variant
 from bench.report.table import load_text, slots_text
 
 
@@ -26,9 +27,20 @@ def for_terminal(catalog: Catalog) -> Iterator[RenderableType]:
     )
     yield ""
     yield _grid(
+        ("variant", "what it changes", "of"),
+        [(f"@{v.name}", v.title, _suited(catalog, v)) for v in catalog.variants.values()],
+    )
+    yield ""
+    yield _grid(
         ("workload", "request", "load", "shows"),
         [(w.name, w.url_path(), load_text(w.load), w.purpose) for w in catalog.workloads.values()],
     )
+
+
+def _suited(catalog: Catalog, variant: Variant) -> str:
+    all_of = [d.name for d in catalog.deployments.values() if d.group is None]
+    suited = [d.name for d in catalog.deployments.values() if variant.suits_to(d)]
+    return "all but peers" if suited == all_of else ", ".join(suited)
 
 
 def _grid(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> RichTable:

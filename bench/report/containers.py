@@ -1,9 +1,11 @@
 """What a container costs, as one table for every kind of report."""
 
-from bench.analysis.containers import COMPARED, ContainerCost, Ratio, container_costs
+from bench.analysis.containers import ContainerCost, container_costs
+from bench.analysis.side_by_side import COMPARED
 from bench.model import Run
 from bench.report import figures
 from bench.report.grids import Cell, Grid, Heading, Line
+from bench.report.side_by_side import ONE_ROUND, RATIO_HEADINGS, ratio_cell
 
 TITLE = "What the container costs"
 EXPLANATION = (
@@ -11,14 +13,6 @@ EXPLANATION = (
     " process (docker-proxy), the bridge network and the limits of the control group. Start: from"
     " the call until the first right answer, without → in a container."
 )
-ONE_ROUND = " 1 round: no uncertainty known."
-HEADINGS = {
-    "rps": "req/s",
-    "p50": "p50",
-    "p99": "p99",
-    "cpu": "CPU per request",
-    "memory": "memory",
-}
 
 
 def container_grid(run: Run) -> Grid | None:
@@ -27,8 +21,7 @@ def container_grid(run: Run) -> Grid | None:
     if not costs:
         return None
     few = ONE_ROUND if any(cost.rounds == 1 for cost in costs) else ""
-    ratios = (Heading(HEADINGS[name]) for name in COMPARED)
-    headings = (*ratios, Heading("docker-proxy ms/req"), Heading("start"))
+    headings = (*RATIO_HEADINGS, Heading("docker-proxy ms/req"), Heading("start"))
     return Grid(
         "containers",
         EXPLANATION + few + _pythons(run),
@@ -46,7 +39,7 @@ def _pythons(run: Run) -> str:
 
 
 def _line(cost: ContainerCost) -> Line:
-    ratios = (_cell(cost.ratios.get(name)) for name in COMPARED)
+    ratios = (ratio_cell(cost.ratios.get(name)) for name in COMPARED)
     proxy = cost.proxy_cpu_per_request
     start = f"{figures.seconds(cost.start_without)} → {figures.seconds(cost.start_within)}"
     cells = (
@@ -56,11 +49,3 @@ def _line(cost: ContainerCost) -> Line:
         Cell(start, cost.start_within),
     )
     return Line(cost.deployment, cells)
-
-
-def _cell(ratio: Ratio | None) -> Cell:
-    if ratio is None:
-        return Cell(figures.UNKNOWN)
-    span = ratio.estimate.interval if ratio.estimate else None
-    interval = f" ({span.low:.2f} to {span.high:.2f})" if span else ""
-    return Cell(f"{ratio.value:.2f}×{interval}", ratio.value)

@@ -18,11 +18,11 @@ from bench.report.chart_parts import Chart
 from bench.report.chart_style import PAGE
 from bench.report.chart_timeline import Recording, recordings, timeline_charts
 from bench.report.charts import main_charts
-from bench.report.containers import container_grid
 from bench.report.fingerprint import Fact, machine_facts, run_facts
 from bench.report.grids import Grid
 from bench.report.problems import Failure, failures
 from bench.report.recipes import Recipe, recipes
+from bench.report.sections import sections
 from bench.report.table import load_text
 from bench.report.timeline import ROLES
 
@@ -57,6 +57,8 @@ class Page:
     recordings: tuple[Recording, ...]
     roles: tuple[str, ...]
     grids: Mapping[str, Grid]
+    sections: Mapping[str, Grid]
+    """Title → table, of those that only some runs have."""
     failures: tuple[Failure, ...]
     recipes: tuple[Recipe, ...]
     machine_facts: tuple[Fact, ...]
@@ -148,6 +150,7 @@ def _page(run: Run, folder: Path | None) -> Page:
         recordings=recorded,
         roles=tuple(role for role in ROLES if role in present),
         grids={grid.id: grid for grid in _grids(run, rows)},
+        sections=sections(run),
         failures=failures(run),
         recipes=recipes(run, order),
         machine_facts=machine_facts(run.machine),
@@ -156,9 +159,7 @@ def _page(run: Run, folder: Path | None) -> Page:
 
 
 def _grids(run: Run, rows: Sequence[Row]) -> tuple[Grid, ...]:
-    containers = container_grid(run)
     return (
-        *((containers,) if containers else ()),
         grids.ranking(rows),
         grids.ceiling(rows),
         grids.latency(run, rows),
@@ -173,6 +174,7 @@ def _filters(rows: Sequence[Row]) -> dict[str, tuple[Filter, ...]]:
     kinds: dict[str, Callable[[Row], str]] = {
         "Server": lambda row: row.deployment.server,
         "Serves requests by": lambda row: _works_by(row.deployment),
+        "Kind": lambda row: row.deployment.group or "ours",
         "Proxy": lambda row: "behind nginx" if row.deployment.proxy else "without nginx",
         "Rank": lambda row: f"rank {row.rank}" if row.rank is not None else "",
     }

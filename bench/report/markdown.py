@@ -1,10 +1,12 @@
 """The Markdown report, and the way into a document that holds it between two marks."""
 
+from itertools import groupby
+
 from bench.errors import UsageError
 from bench.model import Run
-from bench.report.containers import TITLE, container_grid
 from bench.report.grids import Grid
 from bench.report.markup import escaped, line, rule
+from bench.report.sections import sections
 from bench.report.table import table_of
 
 
@@ -17,12 +19,15 @@ def run_report(run: Run) -> str:
     """Return a run's report as Markdown."""
     table = table_of(run)
     lines = [f"**{escaped(table.title)}**", ""]
-    lines.append(line(column.heading for column in table.columns))
-    lines.append(rule(column.right for column in table.columns))
-    lines += [line(column.cell(row) for column in table.columns) for row in table.rows]
-    lines.append("")
-    if containers := container_grid(run):
-        lines += _grid(TITLE, containers)
+    for group, rows in groupby(table.rows, lambda row: row.deployment.group):
+        if group:
+            lines += [f"{escaped(group)}, for comparison:", ""]
+        lines.append(line(column.heading for column in table.columns))
+        lines.append(rule(column.right for column in table.columns))
+        lines += [line(column.cell(row) for column in table.columns) for row in rows]
+        lines.append("")
+    for title, section in sections(run).items():
+        lines += _grid(title, section)
     lines += [f"- {escaped(note)}" for note in table.notes]
     lines += [f"- **{escaped(problem)}**" for problem in table.problems]
     return "\n".join(lines) + "\n"

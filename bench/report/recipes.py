@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.model import Deployment, Run, Trial
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHOWN_FROM = ("flask_app", "nginx", "compose")
+SHOWN_FROM = ("flask_app", "nginx", "compose", "peers", "bench/variants")
 """Folders whose files may be shown: a run is somebody's file, and could name any of the disk."""
 LARGEST = 64 * 1024
 """Bytes; no configuration file comes near it."""

@@ -26,7 +26,7 @@ def _workers(row: Row) -> str:
     if not deployment.command:  # whatever is up there, nobody said
         return figures.UNKNOWN
     if deployment.slots is None:
-        return "1 × ∞"
+        return f"{deployment.processes} × ∞"
     each = deployment.threads or deployment.async_cores or 1
     return f"{deployment.processes} × {each}"
 
@@ -96,8 +96,8 @@ class Table:
 
 
 def table_of(run: Run) -> Table:
-    """Return a run's table."""
-    rows = summarise(run)
+    """Return a run's table: ours first, then those of each group."""
+    rows = tuple(sorted(summarise(run), key=lambda row: row.deployment.group or ""))
     return Table(
         title=f"{run.workload.name}: {run.workload.purpose}",
         columns=columns_for(rows),
@@ -117,7 +117,7 @@ def load_text(load: Load) -> str:
 def slots_text(deployment: Deployment) -> str:
     """Describe how many requests it holds at once, and why so many."""
     if deployment.slots is None:
-        return "a thread per request"
+        return f"{deployment.processes} × no bound"
     each = deployment.threads or deployment.async_cores or 1
     unit = "threads" if deployment.threads else "async cores" if deployment.async_cores else "slot"
     return f"{deployment.processes} × {each} {unit}"

@@ -10,9 +10,9 @@ from rich.text import Text
 from bench.analysis.compare import Comparison
 from bench.model import Run
 from bench.report.comparison import COMPARISON_COLUMNS, TEXT_COLUMNS, remarks, title
-from bench.report.containers import TITLE, container_grid
 from bench.report.grids import Grid
 from bench.report.problems import failures
+from bench.report.sections import sections
 from bench.report.table import table_of
 
 
@@ -23,13 +23,18 @@ def run_report(run: Run) -> Iterator[RenderableType]:
     grid = RichTable(header_style="bold", box=None, pad_edge=False)
     for column in table.columns:
         grid.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
+    group = table.rows[0].deployment.group if table.rows else None
     for row in table.rows:
+        if row.deployment.group != group:
+            group = row.deployment.group
+            grid.add_section()
+            grid.add_row(*("" if c.right else f"{group}:" for c in table.columns[:2]), style="dim")
         style = "" if row.valid_trials else "dim"
         grid.add_row(*(column.cell(row) for column in table.columns), style=style)
     yield grid
     yield ""
-    if containers := container_grid(run):
-        yield from _grid(TITLE, containers)
+    for heading, section in sections(run).items():
+        yield from _grid(heading, section)
     for note in table.notes:
         yield Text(note, style="dim")
     for problem in table.problems:

@@ -106,13 +106,13 @@ class ComposeRunner:
         return () if os.geteuid() == 0 else (ONLY_FOR_ROOT,)
 
     def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
-        """Leave out the deployments that have no Compose file."""
-        files = ((d.name, self._file(d)) for d in deployments)
-        return {
-            name: f"there is no {file.relative_to(self._options.root)}"
-            for name, file in files
-            if not file.exists()
-        }
+        """Leave out variants, and the deployments that have no Compose file."""
+        out = {d.name: "a variant runs with RUNNER=local only" for d in deployments if d.variant}
+        for deployment in deployments:
+            file = self._file(deployment)
+            if not file.exists():
+                out[deployment.name] = f"there is no {file.relative_to(self._options.root)}"
+        return out
 
     @contextmanager
     def up(self, deployment: Deployment, workload: Workload, folder: Path) -> Iterator[Running]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -30,8 +31,8 @@ READY_GRACE = 15.0
 NEVER_READY_GRACE = 2.0
 """The same for one that never answered, and may hang in the app's import."""
 NOT_INHERITED = (
-    "COVERAGE_", "FLASK_", "GEVENT", "GUNICORN_", "LD_PRELOAD", "MAKE", "MFLAGS", "PYTHON",
-    "UWSGI_",
+    "COVERAGE_", "FLASK_", "FORWARDED_ALLOW_IPS", "GEVENT", "GRANIAN_", "GUNICORN_", "LD_PRELOAD",
+    "MAKE", "MFLAGS", "PYTHON", "SANIC_", "UVICORN_", "UWSGI_", "WEB_CONCURRENCY",
 )  # fmt: skip
 """Servers and Python read these from the environment: they would be measured, but not copied."""
 SETTINGS = frozenset(
@@ -83,13 +84,17 @@ class LocalRunner:
         """Start it, wait for its first right answer, and stop it at the end."""
         services = self._services_for(workload)
         port = self._port()
-        bind = free_port() if deployment.proxy else port
-        settings = self._settings(deployment, workload, services, f"{HOST}:{bind}")
-        command = self._command(deployment, bind)
+        own_port = free_port() if deployment.proxy else port
+        command = self._command(deployment, own_port)
         with ExitStack() as stack:
+            bind = f"{HOST}:{own_port}"
+            if deployment.unix_socket:
+                # not in the run's folder: a socket's path has at most 107 characters
+                bind = f"unix:{stack.enter_context(TemporaryDirectory(prefix='bench-'))}/app.sock"
+            settings = self._settings(deployment, workload, services, bind)
             server = stack.enter_context(self._server(deployment, command, settings, folder))
             if deployment.proxy:
-                proxy = self._proxy(deployment, folder, f"{HOST}:{bind}", port)
+                proxy = self._proxy(deployment, folder, bind, port)
                 services = (*services, stack.enter_context(proxy))
             roles = {"server": (server.pid,)} | {s.name: (s.pid,) for s in services if s.pid}
             target = Target(HOST, port, roles)
@@ -118,8 +123,8 @@ class LocalRunner:
         return ServerProcess(
             deployment.name,
             command,
-            environment=self._environment(settings),
-            cwd=self._options.app_folder,
+            environment=self._environment(deployment, settings),
+            cwd=self._first_on_path(deployment),
             log=folder / "server.log",
             guardian=self._options.guardian,
             grace=NEVER_READY_GRACE,
@@ -146,8 +151,13 @@ class LocalRunner:
         values = {
             "python": sys.executable,
             "flask_app": str(self._options.root / "flask_app"),
+            "peers": str(self._options.root / "peers"),
             "host": HOST,
             "port": str(port),
+            "workers": str(deployment.workers),
+            "threads": str(deployment.threads),
+            "async_cores": str(deployment.async_cores),
+            "backlog": str(backlog(deployment)),
         }
         program, *arguments = (part.format_map(values) for part in deployment.command)
         beside_python = Path(sys.executable).parent / program
@@ -166,7 +176,8 @@ class LocalRunner:
     ) -> dict[str, str]:
         """Return what the deployment's configuration file reads from its environment."""
         values: dict[str, object] = {
-            "BIND": bind,
+            # uWSGI takes a path as it is
+            "BIND": bind.removeprefix("unix:") if deployment.server == "uwsgi" else bind,
             "FLASK_APP": self._options.app,
             "WORKERS": deployment.workers,
             "THREADS": deployment.threads,
@@ -178,15 +189,26 @@ class LocalRunner:
         settings = {name: str(value) for name, value in values.items() if value is not None}
         for service in services:
             settings.update(service.environment)
-        return settings
+        return settings | dict(deployment.environment)
 
-    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+    def _first_on_path(self, deployment: Deployment) -> Path:
+        """Return where it is started: every server looks there first for what it imports."""
+        if deployment.overlay is None:
+            return self._options.app_folder
+        return self._options.root / deployment.overlay
+
+    def _environment(self, deployment: Deployment, settings: Mapping[str, str]) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(NOT_INHERITED) and name not in SETTINGS
         }
-        search = [str(self._options.app_folder), str(self._options.root / "flask_app")]
+        search = [
+            str(self._first_on_path(deployment)),
+            str(self._options.app_folder),
+            str(self._options.root / "flask_app"),
+            str(self._options.root / "peers"),
+        ]
         return inherited | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),

@@ -13,6 +13,7 @@ import psutil
 import psycopg2
 import pytest
 
+from bench.catalog import load_catalog
 from bench.processes.guardian import Guardian
 from bench.processes.ports import free_port
 from tests.integration.app_support import (
@@ -20,6 +21,7 @@ from tests.integration.app_support import (
     BLOCKING,
     COMMANDS,
     FLASK_APP,
+    ROOT,
     HeldApi,
     Postgres,
     Stage,
@@ -36,6 +38,17 @@ ALL = sorted(COMMANDS)
 SERVERS = [name for name in ALL if not name.startswith("devserver")]
 # one whose requests are greenlets, one whose requests are threads
 BOTH_KINDS = ["gevent-uwsgi", "sync-gunicorn"]
+# The app's own client, and every other that is measured beside it: none is fast by being wrong.
+OVERLAYS = sorted(
+    ROOT / variant.overlay
+    for variant in load_catalog().variants.values()
+    # the tutorial's has no timeout, and shows what that means
+    if variant.overlay and variant.name != "tutorial"
+)
+CLIENTS = [
+    *((name, FLASK_APP) for name in BOTH_KINDS),
+    *(pytest.param("gevent-uwsgi", overlay, id=overlay.name) for overlay in OVERLAYS),
+]
 
 BODIES = {
     "/?delay=0": b"answered by the API\n",
@@ -119,10 +132,12 @@ def test_routes_and_bad_input(stage: Stage, database: Postgres, name: str) -> No
     assert "Traceback" not in server.log()
 
 
-@pytest.mark.parametrize("name", BOTH_KINDS)
-def test_an_api_that_goes_and_comes_back(stage: Stage, name: str) -> None:
+@pytest.mark.parametrize(("name", "client"), CLIENTS)
+def test_an_api_that_goes_and_comes_back(stage: Stage, name: str, client: Path) -> None:
     port = free_port()
-    server = stage.serve(name, API_URL=f"http://127.0.0.1:{port}")
+    server = stage.serve(
+        name, cwd=client, PYTHONPATH=str(FLASK_APP), API_URL=f"http://127.0.0.1:{port}"
+    )
 
     down = server.get("/?delay=0")
     assert (down.status, down.json()) == (502, {"error": "the API is down"})
@@ -138,10 +153,13 @@ def test_an_api_that_goes_and_comes_back(stage: Stage, name: str) -> None:
     assert server.get("/healthz").status == 200
 
 
-@pytest.mark.parametrize("name", BOTH_KINDS)
-def test_an_api_that_hangs_or_answers_nonsense(stage: Stage, name: str) -> None:
+@pytest.mark.parametrize(("name", "client"), CLIENTS)
+def test_an_api_that_hangs_or_answers_nonsense(stage: Stage, name: str, client: Path) -> None:
     with HeldApi().running() as api:
-        server = stage.serve(name, API_URL=f"http://127.0.0.1:{api.port}/prefix", API_TIMEOUT="0.3")
+        url = f"http://127.0.0.1:{api.port}/prefix"
+        server = stage.serve(
+            name, cwd=client, PYTHONPATH=str(FLASK_APP), API_URL=url, API_TIMEOUT="0.3"
+        )
 
         slow = server.get("/?delay=0")
         assert (slow.status, slow.json()) == (504, {"error": "the API took too long"})

@@ -18,13 +18,14 @@ from bench.model import Deployment
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "compose"
 CATALOG = load_catalog()
-NAMES = tuple(CATALOG.deployments)
+OWN = tuple(d for d in CATALOG.deployments.values() if d.group is None)
+NAMES = tuple(d.name for d in OWN)
 SERVICES = yaml.safe_load((COMPOSE / "services.yml").read_text("utf-8"))
 TARGETS = {"werkzeug": "devserver", "gevent": "pywsgi", "gunicorn": "gunicorn", "uwsgi": "uwsgi"}
 """The server of the catalog → the build target of the Dockerfile."""
 PORT = 8000
 """Where everything listens inside, and the default of ${PORT} outside."""
-APP_FILES = {"flask_app/app.py", "flask_app/upstream.py", "flask_app/database.py"}
+APP_FILES = {f"flask_app/{name}.py" for name in ("app", "upstream", "http_client", "database")}
 SETTINGS = ("workers", "threads", "async_cores", "backlog")
 CONCATENATED = {"volumes", "ports", "tmpfs"}
 """Lists that a service adds to those of the one it extends; any other replaces them."""
@@ -266,7 +267,7 @@ def copied(target: str) -> set[str]:
 @pytest.mark.parametrize("target", TARGETS.values())
 class TestAnImage:
     def test_it_holds_the_files_to_copy_and_no_others(self, target: str) -> None:
-        served = [d for d in CATALOG.deployments.values() if target_of(d) == target]
+        served = [d for d in OWN if target_of(d) == target]
         needed = {file for d in served for file in d.copy if file.startswith("flask_app/")}
         needed |= {
             f"flask_app/{part.partition(':')[0]}.py"
@@ -278,7 +279,7 @@ class TestAnImage:
 
     def test_by_itself_it_runs_one_of_its_deployments(self, target: str) -> None:
         (command,) = arguments(STAGES[target], "CMD")
-        served = [d for d in CATALOG.deployments.values() if target_of(d) == target]
+        served = [d for d in OWN if target_of(d) == target]
         assert json.loads(command) in [command_inside(d) for d in served]
 
     def test_it_installs_its_own_lock_by_hash(self, target: str) -> None:

@@ -1,73 +1,58 @@
-"""The client by itself: what it repeats, and what it makes of a failure."""
+"""What the app makes of the client's answers; the client's own tests have a real service."""
 
-from typing import Any
+import ssl
 
 import pytest
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-)
 
 import upstream
-
-POOL: Any = urllib3.HTTPConnectionPool("127.0.0.1", 9)
-REFUSED = NewConnectionError(POOL, "refused")
-STALE = ProtocolError("Connection aborted.")
-SILENT = ReadTimeoutError(POOL, "/", "read timed out")
+from http_client import ProtocolError, Response
 
 
 class Calls:
-    """Stands for the pool: answers with what it is given, in order."""
+    """Stands for the client: gives the one answer that it is given."""
 
-    def __init__(self, *answers: HTTPError | int) -> None:
-        self.answers = list(answers)
-        self.options: dict[str, Any] = {}
+    def __init__(self, answer: Exception | int) -> None:
+        self.answer = answer
+        self.timeouts: list[float] = []
 
-    def urlopen(self, *_: str, **options: object) -> urllib3.HTTPResponse:
-        self.options = options
-        answer = self.answers.pop(0)
-        if isinstance(answer, HTTPError):
-            raise answer
-        return urllib3.HTTPResponse(b"body", status=answer)
+    def get(self, _path: str, *, timeout: float) -> Response:
+        self.timeouts.append(timeout)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        response = Response()
+        response.status = self.answer
+        response.parts.append(b"body")
+        return response
 
 
 @pytest.mark.parametrize(
-    ("answers", "error"),
+    ("answer", "error"),
     [
-        ([REFUSED], upstream.UpstreamDownError),
-        ([STALE, STALE], upstream.UpstreamDownError),
-        ([STALE, REFUSED], upstream.UpstreamDownError),
-        ([STALE, SILENT], upstream.UpstreamTimeoutError),
-        ([SILENT], upstream.UpstreamTimeoutError),
-        ([ConnectTimeoutError()], upstream.UpstreamTimeoutError),
-        ([HTTPError()], upstream.UpstreamDownError),
-        ([500], upstream.UpstreamDownError),
-        ([204], upstream.UpstreamDownError),
-        ([302], upstream.UpstreamDownError),
+        (ConnectionRefusedError(), upstream.UpstreamDownError),
+        (ProtocolError(), upstream.UpstreamDownError),
+        (ssl.SSLCertVerificationError(), upstream.UpstreamDownError),
+        (OSError("no route to host"), upstream.UpstreamDownError),
+        (TimeoutError(), upstream.UpstreamTimeoutError),
+        (500, upstream.UpstreamDownError),
+        (204, upstream.UpstreamDownError),
+        (302, upstream.UpstreamDownError),
     ],
 )
 def test_failures(
-    monkeypatch: pytest.MonkeyPatch,
-    answers: list[HTTPError | int],
-    error: type[upstream.UpstreamError],
+    monkeypatch: pytest.MonkeyPatch, answer: Exception | int, error: type[upstream.UpstreamError]
 ) -> None:
-    calls = Calls(*answers)
-    monkeypatch.setattr(upstream, "_pool", calls)
+    calls = Calls(answer)
+    monkeypatch.setattr(upstream, "_client", calls)
 
     with pytest.raises(error):
         upstream.get("/")
 
-    assert not calls.answers, "a call less than expected"
+    assert calls.timeouts == [upstream.TIMEOUT], "asked more than once"
 
 
-def test_a_stale_connection_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = Calls(STALE, 200)
-    monkeypatch.setattr(upstream, "_pool", calls)
+def test_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls(200)
+    monkeypatch.setattr(upstream, "_client", calls)
 
     assert upstream.get("/", timeout=2) == b"body"
-    assert (calls.options["redirect"], calls.options["retries"]) == (False, False)
-    assert (calls.options["timeout"].connect_timeout, calls.options["timeout"]._read) == (2, 2)
+    assert calls.timeouts == [2]

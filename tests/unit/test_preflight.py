@@ -134,7 +134,17 @@ def test_descriptors_count_what_one_process_can_hold() -> None:
     # two per request, for the client and for the API, and no more requests than it has slots
     few = replace(SERVER, async_cores=50 * SERVER.processes)
     assert "BACKLOG" not in only(warnings(workload=loaded(4000), open_files=4063))
-    assert warnings(few, workload=loaded(4000), open_files=4064) == ()
+    assert "ASYNC_CORES" in only(warnings(few, workload=loaded(4000), open_files=4064))
+
+
+def test_fewer_slots_than_requests_at_once() -> None:
+    small = replace(SERVER, async_cores=250)
+    assert warnings(small, workload=loaded(1000)) == ()
+    text = only(warnings(small, workload=loaded(1001)))
+    assert "gevent-uwsgi cannot hold 1001 requests at once" in text
+    assert "ASYNC_CORES=500 is enough" in text
+    threads = replace(SERVER, async_cores=None, threads=50)
+    assert warnings(threads, workload=loaded(1001)) == ()
 
 
 def test_waiting_requests_need_no_core_each() -> None:
@@ -185,7 +195,14 @@ def test_a_ceiling_in_reach_of_all_is_no_comparison() -> None:
     ("deployments", "workload"),
     [
         ((SERVER,), API),  # nothing to confuse it with
-        ((replace(SERVER, async_cores=10), replace(OTHER, async_cores=10)), API),  # its own slots
+        # their own slots
+        (
+            (
+                replace(SERVER, threads=10, async_cores=None),
+                replace(OTHER, threads=10, async_cores=None),
+            ),
+            API,
+        ),
         ((SERVER, OTHER), loaded(4000, replace(API, load=Load(200, requests=40_000)))),
     ],
 )
@@ -212,5 +229,5 @@ def test_every_warning_is_one_line_that_ends() -> None:
         "open_files": 10, "sysctls": {"net.ipv4.ip_local_port_range": "1 2"},
     }  # fmt: skip
     found = warnings(workload=API, rounds=1, moment=bad, **worst)
-    assert len(found) == len(RULES) - 1  # requests that wait crowd no core
+    assert len(found) == len(RULES) - 2  # requests that wait crowd no core, and slots are enough
     assert all(text.endswith(".") and "\n" not in text for text in found)

@@ -167,7 +167,7 @@ def test_loads_as_text(load: Load, text: str) -> None:
         ({}, "4 × 2000 async cores"),
         ({"threads": 50, "async_cores": None}, "4 × 50 threads"),
         ({"workers": None, "async_cores": None}, "1 × 1 slot"),
-        ({"slots_without_bound": True}, "a thread per request"),
+        ({"slots_without_bound": True}, "4 × no bound"),
     ],
 )
 def test_slots_as_text(changes: dict[str, object], text: str) -> None:
