@@ -420,7 +420,9 @@ class Setup:
             self.must(self.pip("uninstall", "-y", "uwsgi", "pyuwsgi"))
         if choices[0] == "uwsgi":
             self.say_step("uWSGI, from source")
-            outcome = self.pip_lock("uwsgi", CC=str(compiler))
+            # Not from pip's cache: that has it by Python's version, while the program is bound to
+            # the very libpython it was built with, which another Python of that version lacks.
+            outcome = self.pip_lock("uwsgi", CC=str(compiler), PIP_NO_CACHE_DIR="1")
             if outcome.code == 0 and self.uwsgi_has_gevent():
                 return
             self.machine.say("uWSGI does not compile here; its prebuilt wheel is used instead.")

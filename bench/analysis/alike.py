@@ -11,7 +11,10 @@ from bench.model import Run
 OF_THE_RUN = ("schema", "app", "runner", "generator")
 VERSIONS = ("git_revision", "system", "python", "python_build")
 """Fields of the machine that a comparison may be about."""
-SETTINGS = ("command", "workers", "threads", "async_cores", "backlog", "proxy")
+SETTINGS = (
+    "command", "workers", "threads", "async_cores", "backlog", "proxy", "environment", "overlay",
+    "unix_socket",
+)  # fmt: skip
 
 
 def runs_unlike(base: Run, new: Run) -> Iterator[str]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "list": "bench.cli.catalog:list_catalog",
     "compare": "bench.cli.compare:compare",
     "report": "bench.cli.report:report",
+    "scale": "bench.cli.scale:scale_command",
     "calibrate": "bench.cli.calibrate:calibrate",
 }
 """Name → where it is. Imported only when chosen: reports and statistics load libraries for a

@@ -22,9 +22,19 @@ CHARTS_FOLDER = "charts"
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Put the Markdown between the marks of this document, too.",
 )
+@click.option("--mark", help="The name that those marks have.  [default: the workload's]")
+@click.option("--brief", is_flag=True, help="Leave the verdicts out of that document.")
 @click.option("--charts", "with_charts", is_flag=True, help="Write the charts as SVG and PNG, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON instead.")
-def report(run: Path, into: Path | None, *, with_charts: bool, as_json: bool) -> None:
+def report(
+    run: Path,
+    into: Path | None,
+    *,
+    mark: str | None,
+    brief: bool,
+    with_charts: bool,
+    as_json: bool,
+) -> None:
     """Print a run (the latest, if none is named); write it as Markdown and HTML beside it.
 
     \b
@@ -32,6 +42,7 @@ def report(run: Path, into: Path | None, *, with_charts: bool, as_json: bool) ->
       flask-bench report
       flask-bench report results/20261120T120000Z-busy --charts
       flask-bench report results/reference/api --into README.md
+      flask-bench report results/reference/levers --into docs/performance.md --mark levers --brief
     """
     record = load_run(run)
     folder = run if run.is_dir() else run.parent
@@ -43,4 +54,6 @@ def report(run: Path, into: Path | None, *, with_charts: bool, as_json: bool) ->
         charts.save(record, folder / CHARTS_FOLDER)
         say(f"written: {folder / CHARTS_FOLDER}")
     if into:
-        write(into, markdown.insert(text, into.read_text("utf-8"), record.workload.name))
+        part = markdown.run_report(record, brief=brief)
+        mark = mark or record.workload.name
+        write(into, markdown.insert(part, into.read_text("utf-8"), mark))

@@ -10,14 +10,14 @@ from bench.report.sections import sections
 from bench.report.table import table_of
 
 
-def marks(workload: str) -> tuple[str, str]:
-    """Return the lines between which a document holds the report of this workload."""
-    return f"<!-- results of {workload}: begin -->", f"<!-- results of {workload}: end -->"
+def marks(name: str) -> tuple[str, str]:
+    """Return the lines between which a document holds the report of this name."""
+    return f"<!-- results of {name}: begin -->", f"<!-- results of {name}: end -->"
 
 
-def run_report(run: Run) -> str:
-    """Return a run's report as Markdown."""
-    table = table_of(run)
+def run_report(run: Run, *, brief: bool = False) -> str:
+    """Return a run's report as Markdown; ``brief``: without the verdicts, which it keeps."""
+    table = table_of(run, brief=brief)
     lines = [f"**{escaped(table.title)}**", ""]
     for group, rows in groupby(table.rows, lambda row: row.deployment.group):
         if group:
@@ -27,13 +27,14 @@ def run_report(run: Run) -> str:
         lines += [line(column.cell(row) for column in table.columns) for row in rows]
         lines.append("")
     for title, section in sections(run).items():
-        lines += _grid(title, section)
+        lines += grid(title, section)
     lines += [f"- {escaped(note)}" for note in table.notes]
     lines += [f"- **{escaped(problem)}**" for problem in table.problems]
     return "\n".join(lines) + "\n"
 
 
-def _grid(title: str, grid: Grid) -> list[str]:
+def grid(title: str, grid: Grid) -> list[str]:
+    """Return a table's lines."""
     return [
         f"**{escaped(title)}**",
         "",
@@ -46,14 +47,14 @@ def _grid(title: str, grid: Grid) -> list[str]:
     ]
 
 
-def insert(report: str, document: str, workload: str) -> str:
-    """Return the document with the report between the marks of its workload.
+def insert(report: str, document: str, name: str) -> str:
+    """Return the document with the report between the marks of this name.
 
     Raises:
         UsageError: the marks are not there.
 
     """
-    first, last = marks(workload)
+    first, last = marks(name)
     head, begin, rest = document.partition(first)
     _, end, tail = rest.partition(last)
     if not begin or not end:

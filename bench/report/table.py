@@ -95,14 +95,17 @@ class Table:
     """What has no valid result, and why."""
 
 
-def table_of(run: Run) -> Table:
-    """Return a run's table: ours first, then those of each group."""
+def table_of(run: Run, *, brief: bool = False) -> Table:
+    """Return a run's table: ours first, then those of each group.
+
+    ``brief``: the notes leave out what limited each deployment, and what is in doubt there.
+    """
     rows = tuple(sorted(summarise(run), key=lambda row: row.deployment.group or ""))
     return Table(
         title=f"{run.workload.name}: {run.workload.purpose}",
         columns=columns_for(rows),
         rows=rows,
-        notes=tuple(_notes(run, rows)),
+        notes=tuple(_notes(run, rows, brief=brief)),
         problems=problems(run),
     )
 
@@ -123,7 +126,7 @@ def slots_text(deployment: Deployment) -> str:
     return f"{deployment.processes} × {each} {unit}"
 
 
-def _notes(run: Run, rows: tuple[Row, ...]) -> list[str]:
+def _notes(run: Run, rows: tuple[Row, ...], *, brief: bool) -> list[str]:
     machine = run.machine
     load = run.workload.url_path()
     notes = [
@@ -134,7 +137,8 @@ def _notes(run: Run, rows: tuple[Row, ...]) -> list[str]:
     ]
     notes += _ceilings(rows)
     notes += filter(None, [at_ceiling(run, [row for row in rows if row.valid_trials])])
-    notes += [note for row in rows for note in _verdict(row)]
+    if not brief:
+        notes += [note for row in rows for note in _verdict(row)]
     if run.rounds == 1 and not any(note.startswith("1 round") for note in run.notes):
         notes.append("1 round: no uncertainty known")
     return notes + list(run.notes)

@@ -20,21 +20,25 @@ def run_report(run: Run) -> Iterator[RenderableType]:
     """Yield what to print of a run."""
     table = table_of(run)
     yield Text(table.title, style="bold")
-    grid = RichTable(header_style="bold", box=None, pad_edge=False)
+    ranking = RichTable(header_style="bold", box=None, pad_edge=False)
     for column in table.columns:
-        grid.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
+        ranking.add_column(
+            column.heading, justify="right" if column.right else "left", no_wrap=True
+        )
     group = table.rows[0].deployment.group if table.rows else None
     for row in table.rows:
         if row.deployment.group != group:
             group = row.deployment.group
-            grid.add_section()
-            grid.add_row(*("" if c.right else f"{group}:" for c in table.columns[:2]), style="dim")
+            ranking.add_section()
+            ranking.add_row(
+                *("" if c.right else f"{group}:" for c in table.columns[:2]), style="dim"
+            )
         style = "" if row.valid_trials else "dim"
-        grid.add_row(*(column.cell(row) for column in table.columns), style=style)
-    yield grid
+        ranking.add_row(*(column.cell(row) for column in table.columns), style=style)
+    yield ranking
     yield ""
     for heading, section in sections(run).items():
-        yield from _grid(heading, section)
+        yield from grid(heading, section)
     for note in table.notes:
         yield Text(note, style="dim")
     for problem in table.problems:
@@ -45,7 +49,8 @@ def run_report(run: Run) -> Iterator[RenderableType]:
             yield Text("\n".join(f"  {line}" for line in failure.end))
 
 
-def _grid(title: str, grid: Grid) -> Iterator[RenderableType]:
+def grid(title: str, grid: Grid) -> Iterator[RenderableType]:
+    """Yield what to print of a table."""
     yield Text(title, style="bold")
     shown = RichTable(header_style="bold", box=None, pad_edge=False)
     for heading in grid.headings:

@@ -72,6 +72,7 @@ def test_the_documents_that_the_readme_names_are_there() -> None:
     for name in (
         "docs/methodology.md",
         "docs/production.md",
+        "docs/performance.md",
         "docs/containers.md",
         "CONTRIBUTING.md",
         "LICENSE",

@@ -1,0 +1,95 @@
+"""Every variant measures what it says: the changed deployment starts, and answers right."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.catalog import load_catalog
+from bench.errors import TrialError
+from bench.model import Workload
+from bench.processes.guardian import Guardian
+from bench.runners import RunnerOptions
+from bench.runners.local import LocalRunner
+from bench.services.nginx import find_nginx
+from tests.integration.harness import CHECKOUT, run
+
+pytestmark = pytest.mark.integration
+
+CATALOG = load_catalog()
+SMALL = ("--workload", "busy", "--requests", "40", "--concurrency", "4")
+NEEDS_MORE = {"fast-parser"}
+"""Variants that want a package which is not installed here."""
+ONE_EACH = [
+    next(f"{d.name}@{v.name}" for d in reversed(CATALOG.deployments.values()) if v.suits_to(d))
+    for v in CATALOG.variants.values()
+    if v.name not in NEEDS_MORE
+]
+TUTORIAL = [
+    f"{name}@tutorial" for name in CATALOG.variants["tutorial"].commands if name != "devserver"
+]
+STARTED = sorted({name.replace("gevent-uwsgi-blocking", "sync-uwsgi") for name in ONE_EACH})
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_every_variant_gives_valid_trials(tmp_path: Path) -> None:
+    names = dict.fromkeys([*STARTED, *TUTORIAL])
+    ended = run(tmp_path, "run", *names, *SMALL)
+    assert ended.code == 0, ended.err
+    trials = {trial.deployment.name: trial for trial in ended.run.trials}
+    assert set(trials) == set(names)
+    for name, trial in trials.items():
+        assert trial.valid, name
+        for setting, value in trial.deployment.environment.items():
+            assert trial.environment[setting] == value
+
+
+def test_a_variant_whose_package_is_missing_says_so(tmp_path: Path) -> None:
+    ended = run(tmp_path, "run", "gevent-gunicorn@fast-parser", *SMALL)
+    (trial,) = ended.run.trials
+    if trial.valid:
+        pytest.skip("gunicorn_h1c is installed here")
+    assert ended.code == 3
+    assert "gunicorn_h1c" in (trial.failure or "")
+
+
+@pytest.fixture(name="runner")
+def _runner(tmp_path: Path) -> Iterator[LocalRunner]:
+    with Guardian() as guardian:
+        options = RunnerOptions(CHECKOUT, tmp_path, guardian, "app:app", CHECKOUT / "flask_app")
+        with LocalRunner(options) as runner:
+            yield runner
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("devserver", "gevent-pywsgi", "sync-gunicorn", "gevent-gunicorn"),
+        *("sync-uwsgi", "gevent-uwsgi"),
+    ],
+)
+def test_the_modules_of_an_overlay_are_the_ones_that_run(
+    runner: LocalRunner, tmp_path: Path, name: str
+) -> None:
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    (overlay / "http_client.py").write_text("raise ImportError('the one of the overlay')\n")
+    deployment = replace(CATALOG.deployment(name), overlay=str(overlay), workers=1)
+    hello: Workload = CATALOG.workload("hello")
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    with pytest.raises(TrialError, match="the one of the overlay"):
+        runner.up(deployment, hello, folder).__enter__()
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@pytest.mark.parametrize("name", ["nginx-gunicorn", "nginx-uwsgi"])
+def test_a_unix_socket_leaves_no_port_and_no_file(
+    runner: LocalRunner, tmp_path: Path, name: str
+) -> None:
+    deployment = CATALOG.deployment(f"{name}@unix-socket")
+    with runner.up(deployment, CATALOG.workload("hello"), tmp_path) as running:
+        socket = Path(running.environment["BIND"].removeprefix("unix:"))
+        assert socket.is_socket()
+    assert not socket.parent.exists()
