@@ -1,6 +1,7 @@
 """Every variant measures what it says: the changed deployment starts, and answers right."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions
 from bench.runners.local import LocalRunner
 from bench.services.nginx import find_nginx
+from tests.integration.app_support import Stage, request
 from tests.integration.harness import CHECKOUT, run
 
 pytestmark = pytest.mark.integration
 
 CATALOG = load_catalog()
 SMALL = ("--workload", "busy", "--requests", "40", "--concurrency", "4")
-NEEDS_MORE = {"fast-parser"}
-"""Variants that want a package which is not installed here."""
+NEEDS_MORE = {"fast-parser", "io-uring"}
+"""Variants that want a package which is not installed, or a kernel that allows it."""
 ONE_EACH = [
     next(f"{d.name}@{v.name}" for d in reversed(CATALOG.deployments.values()) if v.suits_to(d))
     for v in CATALOG.variants.values()
@@ -93,3 +95,82 @@ def test_a_unix_socket_leaves_no_port_and_no_file(
         socket = Path(running.environment["BIND"].removeprefix("unix:"))
         assert socket.is_socket()
     assert not socket.parent.exists()
+
+
+WSGI_APP = """
+import io
+from flask import Flask, Response, send_file, stream_with_context
+
+flask_app = Flask(__name__)
+closed = []
+
+
+@flask_app.get("/whole")
+def whole():
+    response = Response("whole")
+    response.call_on_close(lambda: closed.append("whole"))
+    return response
+
+
+@flask_app.get("/parts")
+def parts():
+    return Response(iter(["one ", "two ", "three"]))
+
+
+@flask_app.get("/measured-parts")
+def measured_parts():
+    return Response(iter(["one ", "two"]), headers={"Content-Length": "7"})
+
+
+@flask_app.get("/empty")
+def empty():
+    return "", 204
+
+
+@flask_app.get("/file")
+def file():
+    return send_file(io.BytesIO(b"of a file"), mimetype="text/plain")
+
+
+@flask_app.get("/large")
+def large():
+    return "x" * 100_000
+
+
+@flask_app.get("/closed")
+def seen():
+    return ",".join(closed)
+
+
+@flask_app.get("/error")
+def error():
+    raise RuntimeError
+"""
+
+
+@pytest.mark.parametrize("layer", ["flask_app", "bench/variants/whole_bodies"])
+def test_whole_bodies_change_no_answer(tmp_path: Path, layer: str) -> None:
+    (tmp_path / "answers.py").write_text(WSGI_APP)
+    with Guardian() as guardian, ExitStack() as stack:
+        stage = Stage(tmp_path, guardian, stack)
+        server = stage.serve(
+            "gevent-uwsgi",
+            cwd=CHECKOUT / layer,
+            ready="/whole",
+            FLASK_APP="answers:flask_app",
+            PYTHONPATH=str(tmp_path),
+        )
+        for path, status, body in (
+            ("/whole", 200, b"whole"),
+            ("/parts", 200, b"one two three"),
+            ("/measured-parts", 200, b"one two"),
+            ("/empty", 204, b""),
+            ("/file", 200, b"of a file"),
+            ("/large", 200, b"x" * 100_000),
+            ("/closed", 200, b"whole,whole"),  # once when it was asked whether it is ready
+        ):
+            answer = server.get(path)
+            assert (answer.status, answer.body) == (status, body), path
+        assert server.get("/error").status == 500
+        head = request(server.port, "/whole", "HEAD")
+        assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", "5")
