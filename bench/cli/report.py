@@ -42,7 +42,7 @@ def report(
       flask-bench report
       flask-bench report results/20261120T120000Z-busy --charts
       flask-bench report results/reference/api --into README.md
-      flask-bench report results/reference/levers --into docs/performance.md --mark levers --brief
+      flask-bench report results/one --into docs/performance.md --mark levers --brief
     """
     record = load_run(run)
     folder = run if run.is_dir() else run.parent

@@ -24,7 +24,7 @@ SMALL = ("--workload", "busy", "--requests", "40", "--concurrency", "4")
 NEEDS_MORE = {"fast-parser", "io-uring"}
 """Variants that want a package which is not installed, or a kernel that allows it."""
 ONE_EACH = [
-    next(f"{d.name}@{v.name}" for d in reversed(CATALOG.deployments.values()) if v.suits_to(d))
+    next(f"{d.name}@{v.name}" for d in reversed([*CATALOG.deployments.values()]) if v.suits_to(d))
     for v in CATALOG.variants.values()
     if v.name not in NEEDS_MORE
 ]
