@@ -6,9 +6,12 @@ from statistics import median
 import click
 import pytest
 
+from bench.analysis.scale import growth
 from bench.catalog import load_catalog
 from bench.cli import cli
+from bench.cli.scale import TITLE
 from bench.report import markdown
+from bench.report.scale import scale_grid
 from bench.store import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,10 +19,13 @@ README = (ROOT / "README.md").read_text("utf-8")
 REFERENCE = ROOT / "results" / "reference"
 
 
+PERFORMANCE = "docs/performance.md"
 REPORTS = {
     "busy": "README.md", "api": "README.md", "db": "README.md", "containers": "docs/containers.md",
+    "peers": PERFORMANCE, "levers": PERFORMANCE, "accept": PERFORMANCE, "one-worker": PERFORMANCE,
 }  # fmt: skip
 """Committed run → the document that has its report."""
+SCALE = ("scale-100", "scale-1000", "scale-4000", "scale-10000")
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -27,7 +33,19 @@ def test_the_table_of_results_is_that_of_the_committed_run(name: str) -> None:
     run = load_run(REFERENCE / name)
     document = (ROOT / REPORTS[name]).read_text("utf-8")
     assert all(trial.valid for trial in run.trials)
-    assert markdown.insert(markdown.run_report(run), document, run.workload.name) == document
+    brief = REPORTS[name] == PERFORMANCE
+    mark = name if brief else run.workload.name
+    assert markdown.insert(markdown.run_report(run, brief=brief), document, mark) == document
+
+
+def test_the_table_of_scale_is_that_of_the_committed_runs() -> None:
+    runs = [load_run(REFERENCE / name) for name in SCALE]
+    assert all(trial.valid for run in runs for trial in run.trials)
+    table = "\n".join(markdown.grid(TITLE, scale_grid(runs, growth(runs))))
+    document = (ROOT / PERFORMANCE).read_text("utf-8")
+    assert markdown.insert(table, document, "scale") == document
+    assert "](scale.svg)" in document
+    assert (ROOT / "docs" / "scale.svg").is_file()
 
 
 def test_a_table_out_of_step_would_be_seen() -> None:
