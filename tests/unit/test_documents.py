@@ -25,6 +25,8 @@ REPORTS = {
     "peers": PERFORMANCE, "levers": PERFORMANCE, "accept": PERFORMANCE, "one-worker": PERFORMANCE,
 }  # fmt: skip
 """Committed run → the document that has its report."""
+DEV_SERVER = "werkzeug"
+"""With a thread per request it loses one now and then, and the report says so."""
 SCALE = ("scale-100", "scale-1000", "scale-4000", "scale-10000")
 
 
@@ -32,7 +34,7 @@ SCALE = ("scale-100", "scale-1000", "scale-4000", "scale-10000")
 def test_the_table_of_results_is_that_of_the_committed_run(name: str) -> None:
     run = load_run(REFERENCE / name)
     document = (ROOT / REPORTS[name]).read_text("utf-8")
-    assert all(trial.valid for trial in run.trials)
+    assert all(trial.valid for trial in run.trials if trial.deployment.server != DEV_SERVER)
     brief = REPORTS[name] == PERFORMANCE
     mark = name if brief else run.workload.name
     assert markdown.insert(markdown.run_report(run, brief=brief), document, mark) == document
