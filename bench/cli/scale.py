@@ -32,8 +32,8 @@ def scale_command(
 
     \b
     Examples:
-      flask-bench run gevent-uwsgi --requests 200 --concurrency 100 --delay 10
-      flask-bench run gevent-uwsgi --requests 2000 --concurrency 1000 --delay 10
+      make bench-gevent-uwsgi REQUESTS=200 CONCURRENCY=100 DELAY=10
+      make bench-gevent-uwsgi REQUESTS=2000 CONCURRENCY=1000 DELAY=10
       flask-bench scale results/<the one> results/<the other> --chart scale.svg
     """
     records = [load_run(run) for run in runs]
