@@ -3,8 +3,8 @@
 # is. Works with GNU make from 3.81, macOS's own.
 
 VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES \
-             RUNNER URL LOAD APP APP_DIR URL_PATH PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC \
-             THRESHOLD
+             RUNNER URL LOAD APP APP_DIR APP_PYTHON ENV_FILE URL_PATH METHOD BODY EXPECT_STATUS \
+             EXPECT_BODY PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC THRESHOLD
 
 # flask-bench reads these from its environment. From make's command line they are handed on as they
 # were typed: make itself would expand every `$` in them.
@@ -69,7 +69,8 @@ help:  ## this text
 ##   LOAD=ab                      what generates the load
 ##   APP=module:app               an app of your own instead of flask_app/app.py
 ##   APP_DIR=~/shop               where that app is imported from
-##   URL_PATH=/hello              the path to request
+##   APP_PYTHON=~/shop/.venv      its virtual environment; ENV_FILE=.env gives it variables
+##   URL_PATH=/hello              the path to request; METHOD=POST BODY=@cart.json
 ##   BASE=results/<one>           compare with this run afterwards; METRIC=cpu THRESHOLD=3%
 ##
 ## Examples:

@@ -14,6 +14,7 @@ from bench.errors import TrialError, UsageError
 from bench.execute import Observer, execute
 from bench.load import load_generator
 from bench.model import Deployment, Load, Trial
+from bench.own_app.app import OwnApp
 from bench.plan import PlannedTrial, estimated_seconds, plan_trials
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
@@ -80,8 +81,7 @@ def carry_out_calibration(
             root=ROOT,
             folder=folder.resolve(),
             guardian=guardian,
-            app=HANDICAPPED,
-            app_folder=ROOT / "flask_app",
+            app=OwnApp(HANDICAPPED, ROOT / "flask_app"),
             database_connections=workload.connections(deployment) or 0,
         )
         with make_runner(("local",), options) as runner:

@@ -12,6 +12,11 @@ from bench.plan import PlannedTrial
 from bench.store import save_run
 from bench.trial import Bench, run_trial
 
+BODIES_VARY = (
+    "no two answers of {path} have the same body, so under load only their status was checked: an"
+    " error page that says 200 would pass"
+)
+
 
 class Observer(Protocol):
     """Is told how a run goes on."""
@@ -42,7 +47,7 @@ def execute(
         for index, planned in enumerate(plan):
             observer.begins(planned, index)
             trial = run_trial(bench, planned, observer.progress)
-            run = _with_what_the_runner_knows(replace(run, trials=(*run.trials, trial)), bench)
+            run = _with_notes(replace(run, trials=(*run.trials, trial)), bench)
             _saved(run, folder)
             observer.ended(trial)
     except KeyboardInterrupt:
@@ -55,9 +60,13 @@ def execute(
     return run, _saved(run, folder)
 
 
-def _with_what_the_runner_knows(run: Run, bench: Bench) -> Run:
+def _with_notes(run: Run, bench: Bench) -> Run:
+    """Add what the runner knows, and what a reader has to know of the last trial's answers."""
     versions = {**run.machine.versions, **bench.runner.versions}
     notes = dict.fromkeys((*run.notes, *bench.runner.notes))
+    verification = run.trials[-1].verification
+    if verification and verification.bodies_vary:
+        notes[BODIES_VARY.format(path=run.workload.path)] = None
     return replace(run, machine=replace(run.machine, versions=versions), notes=tuple(notes))
 
 

@@ -10,6 +10,9 @@ from typing import ClassVar, Literal, Self
 
 Service = Literal["api", "database"]
 
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+MASK = "***"
+
 
 class FromFile:
     """Base of what is read from files: an unknown key there is an error, and so is a NaN."""
@@ -159,6 +162,20 @@ class Load(FromFile):
 
 
 @dataclass(frozen=True)
+class Request(FromFile):
+    """What is sent, beside the path."""
+
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+
+    def without_secrets(self) -> Self:
+        """Return it fit for a record that is shared."""
+        shown = {n: MASK if n.lower() in SECRET_HEADERS else v for n, v in self.headers.items()}
+        return replace(self, headers=shown)
+
+
+@dataclass(frozen=True)
 class Workload(FromFile):
     """What a request does, and how the load is shaped."""
 
@@ -171,6 +188,9 @@ class Workload(FromFile):
     """Seconds that a request waits for others; ``None`` if the path takes no delay."""
     body: str | None = None
     """The one right answer; ``None``: learned from the app's own first answer."""
+    status: int | None = None
+    """The one right status; ``None``: any that says success (200 to 299)."""
+    request: Request = Request()
     uses: tuple[Service, ...] = ()
     database_share: float = 0.0
     """The part of the delay for which a request holds a database connection."""
@@ -183,6 +203,11 @@ class Workload(FromFile):
         """Path and query with this delay, or with the workload's own."""
         seconds = self.delay if delay is None else delay
         return self.path if seconds is None else self.path.replace("{delay}", f"{seconds:g}")
+
+    def request_text(self) -> str:
+        """Return what is requested: the path, after a method that is not GET."""
+        method = self.request.method
+        return self.url_path() if method == "GET" else f"{method} {self.url_path()}"
 
     def connections_per_process(self, deployment: Deployment) -> int | None:
         """Share the database connections out evenly; ``None`` if it uses no database."""
@@ -281,6 +306,9 @@ class Verification(FromFile):
     """Seconds; never below the delay."""
     served_at_once: int | None
     """At least so many were in service together; ``None`` if nothing waits, so nothing shows it."""
+    bodies_vary: bool = False
+    """The right bodies differ, as with a time of day in them: under load only the status of an
+    answer is checked then."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A whole run, from what the user asked for to the saved record."""
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,19 +13,22 @@ from bench.errors import BenchError, UsageError
 from bench.execute import Observer, execute
 from bench.load import LoadGenerator, load_generator
 from bench.machine import fingerprint
-from bench.model import Deployment, Run, Workload
+from bench.model import MASK, SECRET_HEADERS, Deployment, Request, Run, Workload
+from bench.own_app.app import OwnApp, own_app
 from bench.plan import (
     LoadOverride,
     PlannedTrial,
+    headers_of,
     load_of,
     placed,
     plan_trials,
     with_delay,
     with_own_path,
+    with_request,
 )
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
-from bench.runners import Runner, RunnerOptions, make_runner, runner_names
+from bench.runners import RunnerOptions, make_runner, runner_names
 from bench.services.nginx import nginx_version
 from bench.services.postgres import mask_password
 from bench.store import SCHEMA, discarded_unless_saved, new_run_folder
@@ -64,7 +68,17 @@ class RunRequest:
     generator: str
     app: str | None
     app_dir: Path | None
+    python: Path | None
+    env_file: Path | None
     url_path: str | None
+    method: str | None
+    headers: tuple[str, ...]
+    """``Name: value`` lines."""
+    body: str | None
+    """Text, or ``@file`` with it."""
+    expect_status: int | None
+    expect_body: str | None
+    """Text, or ``@file`` with it."""
     port: int | None
     database_url: str | None
     url: str | None
@@ -118,7 +132,7 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
                 folder=folder,
                 command=request.command,
                 runner=",".join(runners),
-                app=options.app,
+                app=options.app.spec,
                 seed=seed,
                 rounds=request.rounds,
                 skipped=skipped,
@@ -126,22 +140,10 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
             record = replace(record, notes=preflight(record.machine, plan, workload))
             for note in record.notes:
                 warn(note)
-            return _execute(record, plan, folder, runner, generator, guardian, watch)
-
-
-def _execute(
-    record: Run,
-    plan: tuple[PlannedTrial, ...],
-    folder: Path,
-    runner: Runner,
-    generator: LoadGenerator,
-    guardian: Guardian,
-    watch: Watch,
-) -> Outcome:
-    bench = Bench(runner, generator, guardian, record.workload, folder)
-    with watch(plan, record.workload) as observer:
-        run, unsaved = execute(record, plan, bench, folder, observer)
-    return Outcome(run, folder, unsaved)
+            bench = Bench(runner, generator, guardian, workload, folder)
+            with watch(plan, workload) as observer:
+                run, unsaved = execute(record, plan, bench, folder, observer)
+            return Outcome(run, folder, unsaved)
 
 
 def _chosen(
@@ -169,9 +171,39 @@ def workload_of(request: RunRequest) -> Workload:
     workload = load_catalog().workload(request.workload)
     if request.delay is not None:
         workload = with_delay(workload, request.delay)
+    own = request.app is not None or request.app_dir is not None
     if request.url_path is not None or request.app is not None:
         workload = with_own_path(workload, request.url_path or "/")
-    return workload
+    if own:  # it calls what it calls: the slow API belongs to the demo
+        workload = replace(workload, uses=tuple(s for s in workload.uses if s != "api"))
+    return with_request(
+        workload,
+        request_of(request),
+        expect_status=request.expect_status,
+        expect_body=text_or_file("--expect-body", request.expect_body),
+    )
+
+
+def request_of(request: RunRequest) -> Request:
+    """Return what is sent, as the user wants it."""
+    body = text_or_file("--body", request.body)
+    method = request.method or ("GET" if body is None else "POST")
+    return Request(method.upper(), headers_of(request.headers), body)
+
+
+def text_or_file(option: str, value: str | None) -> str | None:
+    """Return the text itself, or that of the file that ``@file`` names.
+
+    Raises:
+        UsageError: there is no such file, or it holds no text.
+
+    """
+    if value is None or not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{option}: {value[1:]} cannot be read: {error}") from error
 
 
 def plan_of(
@@ -208,21 +240,39 @@ def _runner_options(
     folder: Path,
     guardian: Guardian,
 ) -> RunnerOptions:
-    own_folder = request.app_dir or (Path.cwd() if request.app else ROOT / "flask_app")
-    if not own_folder.is_dir():
-        raise UsageError(f"--app-dir: there is no folder {own_folder}")
     return RunnerOptions(
         root=ROOT,
         folder=folder.resolve(),
         guardian=guardian,
-        app=request.app or DEMO_APP,
-        app_folder=own_folder.resolve(),
+        app=_app_of(request),
         port=request.port,
         database_connections=max(workload.connections(p.deployment) or 0 for p in plan),
         database_url=request.database_url,
         url=request.url,
         may_load_this_host=request.may_load_this_host,
     )
+
+
+def _app_of(request: RunRequest) -> OwnApp:
+    """Return the user's app, or the demo."""
+    if request.app is None and request.app_dir is None:
+        if request.python or request.env_file:
+            raise UsageError("--python and --env-file are an app's of your own: name it (--app)")
+        return OwnApp(DEMO_APP, ROOT / "flask_app")
+    return own_app(
+        request.app or DEMO_APP,
+        folder=request.app_dir,
+        python=request.python,
+        env_file=request.env_file,
+    )
+
+
+def without_secrets(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the call with the passwords and the secret headers in it masked."""
+    header = re.compile(
+        rf"((?:--header=)?({'|'.join(SECRET_HEADERS)})\s*:).*", re.IGNORECASE | re.DOTALL
+    )
+    return tuple(header.sub(rf"\1 {MASK}", mask_password(part)) for part in command)
 
 
 def new_record(
@@ -246,11 +296,11 @@ def new_record(
         status="running",
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         finished=None,
-        command=tuple(map(mask_password, command)),
+        command=without_secrets(command),
         runner=runner,
         generator=generator.version,
         app=app,
-        workload=workload,
+        workload=replace(workload, request=workload.request.without_secrets()),
         seed=seed,
         rounds=rounds,
         planned=tuple((p.round, p.deployment.name) for p in plan),

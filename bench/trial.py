@@ -143,12 +143,14 @@ def _measure(
             timeout=answer_within(workload, load),
             guardian=observation,
             progress=lambda done: progress("load", done),
+            request=workload.request,
+            any_length=verification.bodies_vary,
         )
     with notes.phase("observe"):
         notes.known["usage"] = observation.usage(idle)
         notes.known["surroundings"] = observation.surroundings()
         observation.write(folder / "samples.csv")
-    problem = invalid(measurement, verification.body_bytes)
+    problem = invalid(measurement, None if verification.bodies_vary else verification.body_bytes)
     try:
         running.check()
     except TrialError as ended:
@@ -166,15 +168,18 @@ def answer_within(workload: Workload, load: Load) -> float:
     return 30.0 + (workload.delay or 0.0) * load.concurrency
 
 
-def invalid(measurement: Measurement, body_bytes: int) -> str | None:
-    """Return why a measurement must not be ranked; ``None``: every response was right."""
+def invalid(measurement: Measurement, body_bytes: int | None) -> str | None:
+    """Return why a measurement must not be ranked; ``None``: every response was right.
+
+    ``body_bytes``: the length that every body has to have; ``None``: they differ.
+    """
     failures: Mapping[str, int] = {k: n for k, n in measurement.failures.items() if n}
     if failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
         return f"not every response was right, of {measurement.requests}: {kinds}"
     if not measurement.requests:
         return "not one response came"
-    if measurement.body_bytes != body_bytes:
+    if body_bytes is not None and measurement.body_bytes != body_bytes:
         return (
             f"the bodies had {measurement.body_bytes} bytes under load"
             f" and {body_bytes} when they were verified"

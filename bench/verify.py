@@ -11,7 +11,7 @@ from http import HTTPStatus
 import aiohttp
 
 from bench.errors import TrialError
-from bench.model import Target, Verification, Workload
+from bench.model import Request, Target, Verification, Workload
 
 BURST_LIMIT = 200
 """Requests in the burst: enough to start every thread of the catalog's deployments."""
@@ -23,6 +23,13 @@ ANSWER_WITHIN = 30.0
 SETTLED = 0.15
 """Part by which two bursts may differ; single bursts of 200 vary by about a tenth on a quiet
 machine."""
+FINAL = frozenset({*range(300, 500), 500}) - {408, 421, 425, 429}
+"""Statuses that come from the app itself; 502 to 504 come from what waits for it."""
+LONE_PAUSES = (0.0, 0.0, 0.0, 0.6, 0.6)
+"""Seconds before each request of those that show whether bodies differ: over more than a second,
+for a clock in them may show no less."""
+AS_AB_DOES = {"User-Agent": "ApacheBench/2.3", "Accept": "*/*"}
+"""What ab sends, and no more: an app may answer by what it is sent, or with it."""
 TIMER_SLACK = 0.98
 """A timer may fire a little early; this part of a delay must have passed in any case."""
 
@@ -35,6 +42,8 @@ class Answer:
     body: bytes
     began: float
     ended: float
+    location: str | None = None
+    """Where a redirect leads."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +79,19 @@ def plan_burst(workload: Workload, *, concurrency: int, at_once: int | None) -> 
 def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
     """Send the burst, check every answer, and count how many were served together.
 
-    Threads, connections and pools exist afterwards.
+    Where the workload does not say what a right body is, the first answer does. Threads,
+    connections and pools exist afterwards.
 
     Raises:
         TrialError: an answer was wrong, came too early or not at all.
 
     """
-    answers = asyncio.run(_send(target, workload.url_path(burst.delay), burst.requests))
-    body = workload.body.encode() if workload.body is not None else answers[0].body
+    path = workload.url_path(burst.delay)
+    answers = asyncio.run(_send(target, path, workload.request, burst.requests))
+    body = answers[0].body if workload.body is None else workload.body.encode()
+    vary = workload.body is None and differ_by_themselves(target, workload, path, answers)
     for answer in answers:
-        if problem := wrong(answer, body, burst.delay):
+        if problem := wrong(answer, None if vary else body, burst.delay, workload.status):
             raise TrialError(f"verification failed: {problem}")
     return Verification(
         requests=len(answers),
@@ -87,7 +99,25 @@ def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
         body_bytes=len(body),
         fastest=min(a.ended - a.began for a in answers),
         served_at_once=served_at_once(answers, burst),
+        bodies_vary=vary,
     )
+
+
+def differ_by_themselves(
+    target: Target, workload: Workload, path: str, answers: Sequence[Answer]
+) -> bool:
+    """Return whether right bodies differ, as with a time of day or a token in them.
+
+    If so, requests that are sent one after the other get different ones, too. Where those are all
+    the same, what is different in a burst is wrong.
+    """
+    if len({answer.body for answer in answers}) == 1:
+        return False
+    alone = set()
+    for pause in LONE_PAUSES:
+        time.sleep(pause)
+        alone |= {each.body for each in asyncio.run(_send(target, path, workload.request, 1))}
+    return len(alone) > 1
 
 
 def warm_up(target: Target, workload: Workload, *, concurrency: int, limit: float) -> int:
@@ -111,10 +141,11 @@ def warm_up(target: Target, workload: Workload, *, concurrency: int, limit: floa
     began = time.monotonic()
     last, count = math.inf, 0
     while True:
-        answers = asyncio.run(_send(target, path, min(concurrency, BURST_LIMIT)))
+        burst = _send(target, path, workload.request, min(concurrency, BURST_LIMIT))
+        answers = asyncio.run(burst)
         count += 1
         for answer in answers:
-            if problem := wrong(answer, body, None):
+            if problem := wrong(answer, body, None, workload.status):
                 raise TrialError(f"warm-up failed: {problem}")
         took = max(a.ended for a in answers) - min(a.began for a in answers)
         if abs(took - last) <= SETTLED * took or time.monotonic() - began + took > limit:
@@ -122,10 +153,18 @@ def warm_up(target: Target, workload: Workload, *, concurrency: int, limit: floa
         last = took
 
 
-def wrong(answer: Answer, body: bytes | None, delay: float | None) -> str | None:
+def wrong(
+    answer: Answer, body: bytes | None, delay: float | None, status: int | None = None
+) -> str | None:
     """Return what is wrong with an answer, or ``None``."""
-    if answer.status // 100 != HTTPStatus.OK // 100:
-        return f"status {answer.status} instead of 200: {answer.body[:300]!r}"
+    if answer.location is not None and answer.status // 100 == HTTPStatus.MULTIPLE_CHOICES // 100:
+        return (
+            f"status {answer.status}: it redirects to {answer.location}. Load that path instead"
+            " (URL_PATH), or one that answers by itself"
+        )
+    right = answer.status // 100 == HTTPStatus.OK // 100 and status in {None, answer.status}
+    if not right:
+        return f"status {answer.status} instead of {status or 200}: {answer.body[:300]!r}"
     if body is not None and answer.body != body:
         return f"the body is {answer.body[:100]!r} instead of {body[:100]!r}"
     took = answer.ended - answer.began
@@ -152,34 +191,61 @@ def readiness(target: Target, workload: Workload) -> str | None:
     """Return why the target is not ready: not a right answer yet. ``None``: it is.
 
     Asks for the workload's own path without a delay, so that ready means ready for this.
+
+    Raises:
+        TrialError: it has answered, and will not answer otherwise by waiting.
+
     """
     path = workload.url_path(0.0 if workload.delay is not None else None)
     connection = http.client.HTTPConnection(target.host, target.port, timeout=ANSWER_WITHIN)
     began = time.monotonic()
     try:
-        connection.request("GET", path)
+        asked = workload.request
+        body_sent = None if asked.body is None else asked.body.encode()
+        connection.request(asked.method, path, body_sent, {**AS_AB_DOES, **asked.headers})
         response = connection.getresponse()
-        answer = Answer(response.status, response.read(), began, time.monotonic())
+        answer = Answer(
+            response.status,
+            response.read(),
+            began,
+            time.monotonic(),
+            response.getheader("Location"),
+        )
     except (OSError, http.client.HTTPException) as error:
         return f"{target.url}{path}: {error or type(error).__name__}"
     finally:
         connection.close()
     body = workload.body.encode() if workload.body is not None else None
-    problem = wrong(answer, body, None)
+    problem = wrong(answer, body, None, workload.status)
+    if problem and answer.status in FINAL:
+        raise TrialError(f"{target.url}{path}: {problem}")
     return problem and f"{target.url}{path}: {problem}"
 
 
-async def _send(target: Target, path: str, count: int) -> list[Answer]:
+async def _send(target: Target, path: str, request: Request, count: int) -> list[Answer]:
     """Send so many requests at once, each over a connection of its own, as ab does."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    sent = None if request.body is None else request.body.encode()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN),
+        headers=AS_AB_DOES,
+        skip_auto_headers=["Accept-Encoding"],
+        version=aiohttp.HttpVersion10,
+    )
+    async with session:
 
         async def one() -> Answer:
             began = time.monotonic()
-            async with session.get(target.url + path, allow_redirects=False) as response:
+            async with session.request(
+                request.method,
+                target.url + path,
+                headers=request.headers,
+                data=sent,
+                allow_redirects=False,
+            ) as response:
                 body = await response.read()
-            return Answer(response.status, body, began, time.monotonic())
+                location = response.headers.get("Location")
+            return Answer(response.status, body, began, time.monotonic(), location)
 
         answers = await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
     failed = [a for a in answers if isinstance(a, BaseException)]

@@ -7,6 +7,7 @@ import pytest
 SETTINGS = (
     *("WORKLOAD", "REQUESTS", "DURATION", "CONCURRENCY", "DELAY", "ROUNDS", "SEED", "WORKERS"),
     *("THREADS", "ASYNC_CORES", "RUNNER", "URL", "LOAD", "APP", "APP_DIR", "URL_PATH", "PORT"),
+    *("APP_PYTHON", "ENV_FILE", "METHOD", "BODY", "EXPECT_STATUS", "EXPECT_BODY"),
     *("DATABASE_URL", "RESULTS", "BASE", "NEW", "RUN", "FORCE_COLOR", "COLUMNS"),
 )
 """Variables that `flask-bench` and its terminal output listen to (`make test` may hand them on)."""

@@ -7,6 +7,7 @@ import click
 from bench.cli import options as shared
 from bench.cli.consoles import print_run, say, stderr, warn
 from bench.cli.options import POSITIVE, Option, as_typed, option
+from bench.cli.own_app import own_app_options
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report.progress import ProgressReport
@@ -77,13 +78,31 @@ from bench.store import load_run
     metavar="MODULE:APP",
     help="Your own app, module:app or module:create_app(), instead of the demo.",
 )
-@option(
-    "--app-dir",
-    envvar="APP_DIR",
-    type=click.Path(path_type=Path),
-    help="The folder that your own app is imported from.  [default: this one]",
-)
+@own_app_options
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the workload's.")
+@option(
+    "--method", envvar="METHOD", help="How that is requested.  [default: GET; POST with --body]"
+)
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Sent with each request; may be given more than once.",
+)
+@option("--body", envvar="BODY", metavar="TEXT|@FILE", help="Sent with each request.")
+@option(
+    "--expect-status",
+    envvar="EXPECT_STATUS",
+    type=click.IntRange(100, 599),
+    help="The one right status.  [default: any from 200 to 299]",
+)
+@option(
+    "--expect-body",
+    envvar="EXPECT_BODY",
+    metavar="TEXT|@FILE",
+    help="The one right body.  [default: what the app answers first]",
+)
 @option(
     "--port",
     envvar="PORT",
@@ -125,6 +144,9 @@ def run(
       flask-bench run gevent-uwsgi --runner local,compose --rounds 5
       flask-bench run --runner external --url http://127.0.0.1:8000 --url-path /checkout
       flask-bench run --app shop.wsgi:app --app-dir ~/shop --url-path /checkout
+      flask-bench run --app 'shop:create_app()' --python ~/shop/.venv/bin/python --env-file .env
+      flask-bench run --app shop:app --url-path /cart --body '{"item": 7}' \\
+          --header 'Content-Type: application/json' --expect-status 201
       flask-bench run gevent-uwsgi --base results/20261120T120000Z-busy --metric cpu
     """
     # Read before anything is measured: a BASE that is none must not cost a run.

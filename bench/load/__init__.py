@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from bench.errors import UsageError
 from bench.load.child import Guardian
-from bench.model import Load, Measurement
+from bench.model import Load, Measurement, Request
 
 LOAD_GENERATORS = {
     "ab": "bench.load.ab.Ab",
@@ -41,12 +41,15 @@ class LoadGenerator(Protocol):
         deadline: float | None = None,
         progress: Callable[[float], None] | None = None,
         guardian: Guardian | None = None,
+        request: Request | None = None,
+        any_length: bool = False,
     ) -> Measurement:
         """Send the load to the URL and return what came back; TrialError if nothing is known.
 
         Raw output is kept in ``folder``. ``timeout``: seconds to wait for a response;
         ``deadline``: seconds that the whole load may take. ``progress`` is told the part that is
-        done, from 0 to 1.
+        done, from 0 to 1. ``request``: what is sent instead of a plain GET; ``any_length``: the
+        right bodies differ in length.
         """
 
 

@@ -27,7 +27,7 @@ from bench.load.ab_report import AbReport, parse
 from bench.load.ab_rows import SLOW_CONNECT, latency_from_rows, slow_connects
 from bench.load.child import Guardian, run_child
 from bench.load.open_files import check_open_files, room_for
-from bench.model import Latency, Load, Measurement
+from bench.model import Latency, Load, Measurement, Request
 
 __all__ = ["Ab", "AbReport", "parse"]
 
@@ -61,6 +61,9 @@ _HINTS = {
     "Cannot assign requested address": "no free local ports are left: wait 60 s, or send fewer",
     "Test aborted after 10 failures": "it could not connect ten times",
 }
+
+BODY_FILE = "ab.body"
+"""Holds what ab sends as the body of a request, beside its rows."""
 
 
 class Ab:
@@ -106,8 +109,20 @@ class Ab:
             )
         check_open_files(load.concurrency)
 
-    def command(self, url: str, load: Load, *, timeout: float, rows_file: Path) -> tuple[str, ...]:
-        """Return the command line; ``timeout`` in seconds, UsageError if the URL has no path."""
+    def command(
+        self,
+        url: str,
+        load: Load,
+        *,
+        timeout: float,
+        rows_file: Path,
+        request: Request | None = None,
+        any_length: bool = False,
+    ) -> tuple[str, ...]:
+        """Return the command line; ``timeout`` in seconds, UsageError if the URL has no path.
+
+        A body of the request is read from a file `BODY_FILE` beside ``rows_file``.
+        """
         if not urlsplit(url).path:
             raise UsageError(f"ab needs a path in the URL: {url}/")
         shape = ["-n", str(_requests(load)), "-c", str(load.concurrency)]
@@ -115,8 +130,13 @@ class Ab:
             # -t sets -n to 50,000, unless -n comes after it.
             shape = ["-t", str(math.ceil(load.duration)), *shape]
         waits = str(max(1, math.ceil(timeout)))
+        sent = _sent(request or Request(), rows_file.with_name(BODY_FILE))
+        lengths = ("-l",) if any_length else ()
         # -r, so that a reset is counted and does not end the run.
-        return (self.executable, "-r", *shape, "-s", waits, "-g", str(rows_file), url)
+        return (
+            *(self.executable, "-r", *shape, "-s", waits, *lengths, *sent),
+            *("-g", str(rows_file), url),
+        )
 
     def run(
         self,
@@ -128,18 +148,25 @@ class Ab:
         deadline: float | None = None,
         progress: Callable[[float], None] | None = None,
         guardian: Guardian | None = None,
+        request: Request | None = None,
+        any_length: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Measurement:
         """Send the load and return what ab saw; ab.txt, ab.err and ab.tsv stay in ``folder``.
 
         ``timeout``: seconds of silence after which ab gives up. ``deadline``: seconds for the
         whole load, by default what it takes if no response takes longer than the time-out.
-        The recorded command names the file of rows as seen from ``folder``.
+        The recorded command names files as seen from ``folder``, and no secrets.
         Raises TrialError, with ab's own words, if it fails, hangs or prints no report.
         """
         self.check(load)
         output, errors, rows = (folder / f"ab.{kind}" for kind in ("txt", "err", "tsv"))
-        command = self.command(url, load, timeout=timeout, rows_file=rows)
+        asked = request or Request()
+        if asked.body is not None:
+            rows.with_name(BODY_FILE).write_text(asked.body, "utf-8")
+        command = self.command(
+            url, load, timeout=timeout, rows_file=rows, request=asked, any_length=any_length
+        )
         limit = longest(load, timeout) if deadline is None else deadline
         report_progress = _Progress(load, errors, progress)
         with room_for(load.concurrency):
@@ -160,7 +187,14 @@ class Ab:
             report,
             load,
             generator=self.version,
-            command=self.command(url, load, timeout=timeout, rows_file=Path(rows.name)),
+            command=self.command(
+                url,
+                load,
+                timeout=timeout,
+                rows_file=Path(rows.name),
+                request=asked.without_secrets(),
+                any_length=any_length,
+            ),
             latency=latency_from_rows(rows),
             cpu_seconds=ended.cpu_seconds,
             connects=_late(report, rows),
@@ -175,6 +209,20 @@ class Ab:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MissingToolError(f"{command[0]} does not run: {error}") from error
         return asked.stdout + asked.stderr
+
+
+def _sent(request: Request, body: Path) -> list[str]:
+    """Return ab's options for what it sends instead of a plain GET."""
+    headers = {name.title(): value for name, value in request.headers.items()}
+    options: list[str] = []
+    if request.body is not None:
+        # -p makes it a POST with a body; -m, after it, another method with that body
+        options = ["-p", str(body), "-T", headers.pop("Content-Type", "text/plain")]
+    if request.method == "HEAD":
+        options = ["-i"]  # it would wait for the body that a HEAD with -m does not have
+    elif request.method != ("GET" if request.body is None else "POST"):
+        options += ["-m", request.method]
+    return options + [part for pair in headers.items() for part in ("-H", ": ".join(pair))]
 
 
 def check_load(load: Load) -> None:

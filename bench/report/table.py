@@ -128,7 +128,7 @@ def slots_text(deployment: Deployment) -> str:
 
 def _notes(run: Run, rows: tuple[Row, ...], *, brief: bool) -> list[str]:
     machine = run.machine
-    load = run.workload.url_path()
+    load = run.workload.request_text()
     notes = [
         f"{run.generator}, {load}; {run.started}, run {run.id}",
         f"{machine.cores} × {machine.cpu}, {machine.memory_bytes / 1024**3:.0f} GiB,"

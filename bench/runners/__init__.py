@@ -10,6 +10,7 @@ from typing import Protocol, Self, cast
 
 from bench.errors import UsageError
 from bench.model import Deployment, Running, Workload
+from bench.own_app.app import OwnApp
 from bench.processes.guardian import Guardian
 
 REGISTRY = {
@@ -29,9 +30,8 @@ class RunnerOptions:
     folder: Path
     """The run's folder: the services' logs go there."""
     guardian: Guardian
-    app: str
-    """``module:app`` or ``module:create_app()``."""
-    app_folder: Path
+    app: OwnApp
+    """What is served: the demo, or the user's own."""
     port: int | None = None
     """Where the deployments are to listen; ``None``: on a free port each."""
     database_connections: int = 0
@@ -42,6 +42,16 @@ class RunnerOptions:
     """Where a deployment is up already."""
     may_load_this_host: bool = False
     """The user may put load on the host of that URL, which is not this one."""
+
+    @property
+    def demo_folder(self) -> Path:
+        """Where the demo app is, and all that is copied from it."""
+        return self.root / "flask_app"
+
+    @property
+    def serves_own_app(self) -> bool:
+        """Whether it is an app of the user's, which may lack what the demo has."""
+        return self.app.folder.resolve() != self.demo_folder.resolve()
 
 
 class Runner(Protocol):

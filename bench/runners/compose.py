@@ -146,8 +146,7 @@ class ComposeRunner:
 
     def _refuse_what_is_not_supported(self) -> None:
         options = self._options
-        demo = (options.root / "flask_app").resolve()
-        if (options.app, options.app_folder.resolve()) != (DEMO_APP, demo):
+        if options.app.spec != DEMO_APP or options.serves_own_app:
             raise UsageError(
                 "RUNNER=compose measures the demo app, whose image it can build. For an app of your"
                 " own: start its container yourself and measure it with RUNNER=external URL=…, or"

@@ -1,18 +1,20 @@
 """Deployments as processes of this machine, on free ports of 127.0.0.1."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from bench.errors import TrialError
 from bench.machine import somaxconn
 from bench.model import Deployment, Running, Target, Workload
+from bench.own_app.needs import AppFacts, examine, require, unsuitable
 from bench.processes.ports import free_port, require_free
 from bench.processes.process import ServerProcess
 from bench.processes.ready import wait_until_ready
@@ -50,6 +52,11 @@ class LocalRunner:
         self._options = options
         self._stack = ExitStack()
         self._services: dict[str, tuple[ExitStack, RunningService]] = {}
+        self._facts: AppFacts | None = None
+        self._copied = options.demo_folder
+        if options.serves_own_app:
+            # copies, as one would take them home: beside them there is nothing of the demo's
+            self._copied = options.folder / "flask_app"
 
     def __enter__(self) -> Self:
         self._surroundings = Surroundings(
@@ -59,6 +66,8 @@ class LocalRunner:
             python=sys.executable,
         )
         self._surroundings.folder.mkdir(exist_ok=True)
+        if self._options.serves_own_app:
+            self._copied.mkdir(exist_ok=True)
         return self
 
     def __exit__(
@@ -69,15 +78,38 @@ class LocalRunner:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    versions: Mapping[str, str] = MappingProxyType({})
-    """The fingerprint has them all."""
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Those of an own app's interpreter; the fingerprint has all others."""
+        return self._facts.versions if self._facts else {}
+
     notes = ()
 
     def left_out(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
-        """Without nginx, the deployments behind it are left out."""
-        if find_nginx() is not None:
-            return {}
-        return {d.name: "nginx is not installed" for d in deployments if d.proxy}
+        """Leave out what is behind nginx where there is none, and what an own app cannot have.
+
+        Raises:
+            UsageError: the user's own app cannot be imported, or its interpreter lacks a server.
+
+        """
+        left_out = {}
+        if find_nginx() is None:
+            left_out = {d.name: "nginx is not installed" for d in deployments if d.proxy}
+        if self._options.serves_own_app:
+            left_out |= self._unsuitable(deployments)
+        return left_out
+
+    def _unsuitable(self, deployments: Sequence[Deployment]) -> dict[str, str]:
+        """Examine the user's own app, and return what cannot serve it."""
+        app = self._options.app
+        self._facts = examine(app, self._options.guardian)
+        left_out = {d.name: why for d in deployments if (why := unsuitable(d, self._facts))}
+        serving = [d for d in deployments if d.name not in left_out]
+        if app.has_own_python:
+            require(app, self._facts, serving)
+        for name in dict.fromkeys(f for d in serving for f in d.copy if Path(f).suffix != ".conf"):
+            shutil.copy(self._options.root / name, self._copied)
+        return left_out
 
     @contextmanager
     def up(self, deployment: Deployment, workload: Workload, folder: Path) -> Iterator[Running]:
@@ -110,7 +142,8 @@ class LocalRunner:
 
             wait_until_ready(why_not_ready, [server], deadline=START_WITHIN, what=deployment.name)
             server.grace = READY_GRACE
-            shown = {name: mask_password(value) for name, value in settings.items()}
+            shown = dict.fromkeys(self._options.app.environment, "(from --env-file)")
+            shown |= {name: mask_password(value) for name, value in settings.items()}
             yield Running(target, {"server": self._from_the_checkout(command)}, shown, check)
 
     def _server(
@@ -149,8 +182,8 @@ class LocalRunner:
 
     def _command(self, deployment: Deployment, port: int) -> tuple[str, ...]:
         values = {
-            "python": sys.executable,
-            "flask_app": str(self._options.root / "flask_app"),
+            "python": str(self._options.app.python),
+            "flask_app": str(self._copied),
             "peers": str(self._options.root / "peers"),
             "host": HOST,
             "port": str(port),
@@ -160,12 +193,13 @@ class LocalRunner:
             "backlog": str(backlog(deployment)),
         }
         program, *arguments = (part.format_map(values) for part in deployment.command)
-        beside_python = Path(sys.executable).parent / program
+        beside_python = self._options.app.python.parent / program
         return (str(beside_python) if beside_python.exists() else program, *arguments)
 
     def _from_the_checkout(self, command: Sequence[str]) -> tuple[str, ...]:
         """Return the command as one would type it in the checkout: fit to be copied and shared."""
-        return tuple(part.replace(f"{self._options.root}/", "") for part in command)
+        copied, root = f"{self._copied.parent}/", f"{self._options.root}/"
+        return tuple(part.replace(copied, "").replace(root, "") for part in command)
 
     def _settings(
         self,
@@ -178,7 +212,7 @@ class LocalRunner:
         values: dict[str, object] = {
             # uWSGI takes a path as it is
             "BIND": bind.removeprefix("unix:") if deployment.server == "uwsgi" else bind,
-            "FLASK_APP": self._options.app,
+            "FLASK_APP": self._options.app.spec,
             "WORKERS": deployment.workers,
             "THREADS": deployment.threads,
             "ASYNC_CORES": deployment.async_cores,
@@ -194,7 +228,7 @@ class LocalRunner:
     def _first_on_path(self, deployment: Deployment) -> Path:
         """Return where it is started: every server looks there first for what it imports."""
         if deployment.overlay is None:
-            return self._options.app_folder
+            return self._options.app.folder
         return self._options.root / deployment.overlay
 
     def _environment(self, deployment: Deployment, settings: Mapping[str, str]) -> dict[str, str]:
@@ -203,17 +237,16 @@ class LocalRunner:
             for name, value in os.environ.items()
             if not name.startswith(NOT_INHERITED) and name not in SETTINGS
         }
-        search = [
-            str(self._first_on_path(deployment)),
-            str(self._options.app_folder),
-            str(self._options.root / "flask_app"),
-            str(self._options.root / "peers"),
-        ]
+        app = self._options.app
+        search = [self._first_on_path(deployment), app.folder, self._copied]
+        if deployment.group is not None:
+            search.append(self._options.root / "peers")
         return inherited | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
+            "PATH": f"{app.python.parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, search))),
             "PYTHONUNBUFFERED": "1",
-            "VIRTUAL_ENV": sys.prefix,
+            "VIRTUAL_ENV": str(app.python.parent.parent),
+            **app.environment,
             **settings,
         }
 

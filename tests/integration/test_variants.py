@@ -10,6 +10,7 @@ import pytest
 from bench.catalog import load_catalog
 from bench.errors import TrialError
 from bench.model import Workload
+from bench.own_app.app import OwnApp
 from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions
 from bench.runners.local import LocalRunner
@@ -20,6 +21,7 @@ from tests.integration.harness import CHECKOUT, run
 pytestmark = pytest.mark.integration
 
 CATALOG = load_catalog()
+DEMO = OwnApp("app:app", CHECKOUT / "flask_app")
 SMALL = ("--workload", "busy", "--requests", "40", "--concurrency", "4")
 NEEDS_MORE = {"fast-parser", "io-uring"}
 """Variants that want a package which is not installed, or a kernel that allows it."""
@@ -59,7 +61,7 @@ def test_a_variant_whose_package_is_missing_says_so(tmp_path: Path) -> None:
 @pytest.fixture(name="runner")
 def _runner(tmp_path: Path) -> Iterator[LocalRunner]:
     with Guardian() as guardian:
-        options = RunnerOptions(CHECKOUT, tmp_path, guardian, "app:app", CHECKOUT / "flask_app")
+        options = RunnerOptions(CHECKOUT, tmp_path, guardian, DEMO)
         with LocalRunner(options) as runner:
             yield runner
 

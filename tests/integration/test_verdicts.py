@@ -15,6 +15,7 @@ from bench.analysis.bottleneck import Verdict, verdict
 from bench.catalog import load_catalog
 from bench.load.ab import Ab
 from bench.model import Deployment, Load, Workload
+from bench.own_app.app import OwnApp
 from bench.plan import PlannedTrial
 from bench.processes.guardian import Guardian
 from bench.processes.ports import free_port
@@ -48,8 +49,7 @@ def attempt(tmp_path: Path) -> Iterator[Try]:
             root=ROOT,
             folder=tmp_path,
             guardian=guardian,
-            app="app:app",
-            app_folder=ROOT / "flask_app",
+            app=OwnApp("app:app", ROOT / "flask_app"),
             database_connections=10,
         )
         numbers = iter(range(1, TRIES + 1))

@@ -15,6 +15,7 @@ PROGRAMS = {
     "bench.cli": "the command line",
     "bench.bootstrap": "a script of its own: it runs before there is anything to import",
     "bench.processes.guardian_helper": "a process of its own",
+    "bench.own_app.import_probe": "runs in the app's interpreter",
 }
 """The modules that may print or exit, and why."""
 

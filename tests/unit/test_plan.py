@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
-from bench.model import Load
+from bench.model import Load, Request
 from bench.plan import (
     LONGEST_DELAY,
     OVERHEAD,
@@ -14,10 +14,12 @@ from bench.plan import (
     LoadOverride,
     PlannedTrial,
     estimated_seconds,
+    headers_of,
     load_of,
     plan_trials,
     with_delay,
     with_own_path,
+    with_request,
 )
 from tests.unit.factories import a_database_workload, a_deployment, a_workload
 
@@ -157,6 +159,7 @@ class TestOwnPath:
         assert workload.url_path() == "/checkout?a={delay}"
         assert (workload.delay, workload.body, workload.database_share) == (None, None, 0.0)
         assert workload.uses == ("api", "database")
+        assert workload.name == "own"
 
     @pytest.mark.parametrize("path", ["", "checkout", "http://host/", " /"])
     def test_it_begins_with_a_slash(self, path: str) -> None:
@@ -178,3 +181,41 @@ class TestEstimate:
         trial = PlannedTrial(1, a_deployment(), Load(200, requests=2000))
         expected = 2000 / UNKNOWN_RATE + OVERHEAD
         assert estimated_seconds([trial], a_workload(delay=None)) == expected
+
+
+class TestRequest:
+    def test_what_is_sent_and_what_is_right_for_it(self) -> None:
+        request = Request("PATCH", {"Accept": "*/*"}, "{}")
+        workload = with_request(a_workload(), request, expect_status=204, expect_body="")
+        assert workload.request == request
+        assert (workload.status, workload.body) == (204, "")
+        assert workload.request_text().startswith("PATCH /")
+
+    def test_what_is_not_said_stays(self) -> None:
+        assert with_request(a_workload(), Request()) == a_workload()
+        assert a_workload().request_text() == a_workload().url_path()
+
+    @pytest.mark.parametrize("method", ["", "get", "G E T", "A" * 17, "GET\n"])
+    def test_no_method(self, method: str) -> None:
+        with pytest.raises(UsageError, match="--method"):
+            with_request(a_workload(), Request(method))
+
+    @pytest.mark.parametrize("status", [100, 199, 300, 404, 500])
+    def test_a_status_that_is_no_success(self, status: int) -> None:
+        with pytest.raises(UsageError, match="--expect-status"):
+            with_request(a_workload(), Request(), expect_status=status)
+
+    def test_headers(self) -> None:
+        lines = ("Accept: text/html", "X-Empty:", "Authorization:Bearer a:b")
+        expected = {"Accept": "text/html", "X-Empty": "", "Authorization": "Bearer a:b"}
+        assert headers_of(lines) == expected
+
+    @pytest.mark.parametrize("line", ["", "no", ": x", "A b: c", "A: b\r\nC: d", "A: \0"])
+    def test_what_is_no_header(self, line: str) -> None:
+        with pytest.raises(UsageError, match="Name: value"):
+            headers_of((line,))
+
+    def test_secrets_are_masked(self) -> None:
+        headers = {"AUTHORIZATION": "Bearer x", "Cookie": "a=b", "Accept": "*/*"}
+        shown = Request(headers=headers).without_secrets().headers
+        assert shown == {"AUTHORIZATION": "***", "Cookie": "***", "Accept": "*/*"}

@@ -19,6 +19,7 @@ from bench.store import save_run
 NOTHING_IN_PARTICULAR = {
     "deployments": (),
     "workload": "api",
+    "headers": (),
     "rounds": 1,
     "runner": "local",
     "generator": "ab",
@@ -265,8 +266,10 @@ class TestCarryOut:
         )
         run = carry_out(request, world.watch).run
         options = world.runners[0].options
-        assert run.app == options.app == "shop:create_app()"
-        assert options.app_folder == tmp_path / "shop"
+        assert run.app == options.app.spec == "shop:create_app()"
+        assert options.app.folder == tmp_path / "shop"
+        assert options.serves_own_app
+        assert run.workload.uses == ()  # the slow API belongs to the demo
         assert options.port == 8123
 
     def test_without_a_folder_an_own_app_is_in_the_current_one(
@@ -275,9 +278,11 @@ class TestCarryOut:
         monkeypatch.chdir(tmp_path)
         carry_out(a_request(results=tmp_path, app="shop:app"), world.watch)
         carry_out(a_request(results=tmp_path), world.watch)
-        own, demo = (runner.options.app_folder for runner in world.runners)
-        assert own == tmp_path
-        assert (demo / "app.py").exists()
+        own, demo = (runner.options for runner in world.runners)
+        assert own.app.folder == tmp_path
+        assert own.serves_own_app
+        assert (demo.app.folder / "app.py").exists()
+        assert not demo.serves_own_app
 
     @pytest.mark.parametrize(
         ("deployments", "connections"), [((), 80), (("gevent-uwsgi-blocking",), 80)]

@@ -12,7 +12,16 @@ import pytest
 from bench import trial as trial_module
 from bench.errors import TrialError
 from bench.load.child import Guardian as LoadGuardian
-from bench.model import Deployment, Load, Measurement, Running, Target, Verification, Workload
+from bench.model import (
+    Deployment,
+    Load,
+    Measurement,
+    Request,
+    Running,
+    Target,
+    Verification,
+    Workload,
+)
 from bench.plan import PlannedTrial
 from bench.processes.guardian import Guardian
 from bench.trial import Bench, answer_within, invalid, run_trial
@@ -74,6 +83,7 @@ class FakeGenerator:
         self.done = done
         self.result: Measurement | BaseException = a_measurement()
         self.url = ""
+        self.sent: tuple[Request | None, bool] | None = None
 
     def check(self, load: Load) -> None: ...
 
@@ -87,9 +97,12 @@ class FakeGenerator:
         deadline: float | None = None,  # noqa: ARG002
         progress: Callable[[float], None] | None = None,
         guardian: LoadGuardian | None = None,  # noqa: ARG002
+        request: Request | None = None,
+        any_length: bool = False,
     ) -> Measurement:
         self.done.append("load")
         self.url = url
+        self.sent = request, any_length
         if progress:
             progress(0.5)
         if isinstance(self.result, BaseException):
@@ -149,6 +162,16 @@ def test_a_trial_is_one_sentence(world: World, tmp_path: Path) -> None:
     assert [name for name, _ in world.phases] == [
         *("start", "verify", "warm-up", "load", "stop"),
     ]
+
+
+def test_the_load_is_told_what_to_send_and_that_lengths_do_not_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    varying = Verification(200, None, BODY, 0.5, None, bodies_vary=True)
+    monkeypatch.setattr(trial_module, "verify", lambda *_: varying)
+    world.generator.result = a_measurement(body_bytes=BODY + 1)
+    assert world.run().valid
+    assert world.generator.sent == (Request(), True)
 
 
 def test_what_was_observed_is_in_the_record(world: World) -> None:

@@ -1,4 +1,5 @@
 import heapq
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -174,11 +175,12 @@ class App(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         _, _, delay = self.path.partition("delay=")
         time.sleep(float(delay or 0) * self.hurry)
+        body = self.body
         self.send_response(self.status)
-        self.send_header("Content-Length", str(len(self.body) + self.cut))
+        self.send_header("Content-Length", str(len(body) + self.cut))
         self.send_header("Location", "/elsewhere")
         self.end_headers()
-        self.wfile.write(self.body)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -226,12 +228,20 @@ class TestVerify:
         with serving(body=b"my own") as target:
             proof = verify(target, a_workload(body=None), self.BURST)
         assert proof.body_bytes == 6
+        assert not proof.bodies_vary
+
+    def test_bodies_that_differ_by_themselves(self) -> None:
+        counter = itertools.count()
+        with serving(body=property(lambda _: b"number %d" % next(counter))) as target:
+            assert verify(target, a_workload(body=None), self.BURST).bodies_vary
+            with pytest.raises(TrialError, match="the body is"):
+                verify(target, a_workload(), self.BURST)
 
     @pytest.mark.parametrize(
         ("behaviour", "words"),
         [
             ({"status": 502}, "verification failed: status 502 instead of 200"),
-            ({"status": 302}, "verification failed: status 302 instead of 200"),
+            ({"status": 302}, "verification failed: status 302: it redirects to /elsewhere"),
             ({"body": b"hello\n"}, r"verification failed: the body is b'hello\\n' instead of"),
             ({"hurry": 0.5}, r"verification failed: the answer came after 0\.\d+ s although"),
             ({"cut": True}, "verification failed: 8 of 8 requests at once got no answer"),
@@ -270,7 +280,7 @@ class TestReadiness:
     @pytest.mark.parametrize(
         ("behaviour", "words"),
         [
-            ({"status": 404}, "status 404"),
+            ({"status": 503}, "status 503"),
             ({"body": b"x"}, "the body is b'x'"),
             ({"cut": 1}, "Inc"),
         ],
@@ -280,6 +290,11 @@ class TestReadiness:
             reason = readiness(target, a_workload())
         assert reason is not None
         assert reason.startswith(f"{target.url}/?delay=0: {words}")
+
+    @pytest.mark.parametrize("status", [301, 404, 500])
+    def test_what_waiting_will_not_change_ends_it(self, status: int) -> None:
+        with serving(status=status) as target, pytest.raises(TrialError, match=f"status {status}"):
+            readiness(target, a_workload())
 
     def test_no_answer_is_not(self) -> None:
         with serving() as target:

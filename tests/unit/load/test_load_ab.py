@@ -10,10 +10,11 @@ from bench.load import LOAD_GENERATORS, load_generator
 from bench.load import ab as module
 from bench.load.ab import Ab, check_load, longest, measurement, parse
 from bench.load.open_files import RESERVE, check_open_files, room_for
-from bench.model import Latency, Load, Measurement
+from bench.model import Latency, Load, Measurement, Request
 
 DATA = Path(__file__).parents[2] / "data" / "ab"
 ROWS = Path("/results/ab.tsv")
+BODY = "/results/ab.body"
 URL = "http://127.0.0.1:8000/?delay=1"
 
 
@@ -54,6 +55,37 @@ class TestCommand:
     def test_memory_for_a_long_run_is_bounded(self) -> None:
         command = Ab().command(URL, Load(1, duration=86_400), timeout=30, rows_file=ROWS)
         assert command[command.index("-n") + 1] == "10000000"
+
+    @pytest.mark.parametrize(
+        ("request_", "options"),
+        [
+            (Request(), []),
+            (Request("HEAD"), ["-i"]),
+            (Request("DELETE"), ["-m", "DELETE"]),
+            (Request("POST", body="a=1"), ["-p", BODY, "-T", "text/plain"]),
+            (Request("POST"), ["-m", "POST"]),
+            (
+                Request("PATCH", {"content-type": "application/json", "x-a": "b: c"}, "{}"),
+                ["-p", BODY, "-T", "application/json", "-m", "PATCH", "-H", "X-A: b: c"],
+            ),
+            (
+                Request("GET", {"Content-Type": "text/csv", "Accept": "*/*"}),
+                ["-H", "Content-Type: text/csv", "-H", "Accept: */*"],
+            ),
+        ],
+    )
+    def test_what_is_sent(self, request_: Request, options: list[str]) -> None:
+        load = Load(2, requests=4)
+        plain = Ab().command(URL, load, timeout=3, rows_file=ROWS)
+        command = Ab().command(URL, load, timeout=3, rows_file=ROWS, request=request_)
+        before, after = plain.index("-s") + 2, plain.index("-g")
+        assert before == after
+        assert command == (*plain[:before], *options, *plain[after:])
+
+    def test_lengths_that_differ(self) -> None:
+        load = Load(2, requests=4)
+        assert "-l" in Ab().command(URL, load, timeout=3, rows_file=ROWS, any_length=True)
+        assert "-l" not in Ab().command(URL, load, timeout=3, rows_file=ROWS)
 
     def test_a_url_needs_a_path(self) -> None:
         with pytest.raises(

@@ -8,6 +8,7 @@ import pytest
 from bench.catalog import load_catalog
 from bench.errors import TrialError, UsageError
 from bench.model import Deployment, Workload
+from bench.own_app.app import OwnApp
 from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions
 from bench.runners import compose as module
@@ -44,8 +45,7 @@ def options(tmp_path: Path) -> Iterator[RunnerOptions]:
             root=tmp_path,
             folder=tmp_path,
             guardian=guardian,
-            app="app:app",
-            app_folder=tmp_path / "flask_app",
+            app=OwnApp("app:app", tmp_path / "flask_app"),
         )
 
 
@@ -188,8 +188,8 @@ def test_deployments_without_a_file_are_left_out(runner: ComposeRunner) -> None:
 
 def test_what_it_cannot_run_is_refused(options: RunnerOptions, docker: FakeDocker) -> None:
     for refused in (
-        replace(options, app="shop:create_app()"),
-        replace(options, app_folder=options.root),
+        replace(options, app=OwnApp("shop:create_app()", options.demo_folder)),
+        replace(options, app=OwnApp("app:app", options.root)),
         replace(options, database_url="postgresql://localhost/x"),
         replace(options, database_connections=98),
     ):
