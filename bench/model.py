@@ -10,6 +10,8 @@ from typing import ClassVar, Literal, Self
 
 Service = Literal["api", "database"]
 
+OWN = "own"
+"""What a workload is called whose path is the user's: nothing is known of what it waits for."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 MASK = "***"
 

@@ -9,14 +9,12 @@ from http import HTTPStatus
 
 from bench.analysis.limits import ceiling_of
 from bench.errors import UsageError
-from bench.model import Deployment, Load, Request, Workload
+from bench.model import OWN, Deployment, Load, Request, Workload
 
 OVERHEAD = 2.5
 """Seconds that a trial takes beside its load, for the estimate."""
 UNKNOWN_RATE = 1000.0
 """Requests per second to estimate with where arithmetic sets no limit."""
-OWN = "own"
-"""What a workload is called whose path is the user's."""
 METHOD = re.compile(r"[A-Z]{3,16}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110."""

@@ -24,6 +24,7 @@ from bench.analysis.bottleneck.queues import (
     reached_ceiling,
     uneven_workers,
     upstream_queue,
+    waiting,
 )
 from bench.analysis.bottleneck.seen import Seen, Verdict
 from bench.analysis.bottleneck.unknown import unknown
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     machine_cpu,
     database_connections,
     uneven_workers,
+    waiting,
     own_pauses,
     bursts,
 )

@@ -2,6 +2,7 @@
 
 from bench.analysis.bottleneck.seen import Seen, Verdict
 from bench.analysis.limits import LONE_REQUESTS, ceiling_of, usable_connections
+from bench.model import OWN
 
 AT_CEILING = 0.90
 """From this part of the ceiling on, the workload and not the server sets the figure."""
@@ -150,6 +151,28 @@ def uneven_workers(seen: Seen) -> Verdict | None:
         " of another were free",
         "raise THREADS above CONCURRENCY / WORKERS, or use gevent: a worker accepts more than it"
         " has threads for",
+    )
+
+
+def waiting(seen: Seen) -> Verdict | None:
+    """Find that an app of the user's waits for something else, by Little's law (L = rate × time)."""
+    if seen.workload.name != OWN or seen.machine_busy() is None:
+        return None
+    taken = seen.at_once / seen.rate
+    computing = seen.all_roles() / seen.rate
+    if taken - computing < UNEXPLAINED * taken:
+        return None
+    facts = (
+        f"{seen.at_once} requests at once, {seen.rate:.3g} per second: each took {taken:.3g} s, for"
+        f" {computing * 1000:.1f} ms of which somebody on this machine computed"
+    )
+    if seen.at_once < seen.trial.load.concurrency:
+        return Verdict("slots", f"{facts}; the others waited for a slot", _more_slots(seen))
+    return Verdict(
+        "waiting",
+        facts,
+        "no server makes this faster: look at what the app waits for (a database, another service,"
+        " a lock); raise CONCURRENCY to see what the server could do",
     )
 
 

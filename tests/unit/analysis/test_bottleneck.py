@@ -150,6 +150,33 @@ def test_below_the_thresholds_nothing_is_known(changes: Mapping[str, Any]) -> No
     assert of(plain(**changes)).limit == "not known"
 
 
+class TestAnAppOfOnesOwn:
+    OWN = a_workload(name="own", delay=None, body=None)
+
+    def verdict(self, **changes: Any) -> Verdict:
+        found = verdict(plain(**changes), self.OWN, 4)
+        assert found is not None
+        return found
+
+    def test_it_waits(self) -> None:
+        found = self.verdict()
+        assert found.limit == "waiting"
+        assert "200 requests at once, 200 per second: each took 1 s, for 1.2 ms" in found.evidence
+
+    def test_it_waits_and_too_few_at_once(self) -> None:
+        threads = a_deployment("sync-uwsgi", workers=1, threads=50, async_cores=None)
+        found = self.verdict(deployment=threads)
+        assert found.limit == "slots"
+        assert "THREADS" in found.remedy
+
+    def test_it_computes(self) -> None:
+        busy = {"measurement": a_measurement(rate=200.0), "usage": usage(server=1500.0)}
+        assert self.verdict(**busy).limit != "waiting"
+
+    def test_of_the_demo_it_is_known_what_it_waits_for(self) -> None:
+        assert of(plain()).limit == "not known"
+
+
 def test_the_last_rule_says_what_it_was_not() -> None:
     found = of(plain())
     assert found.limit == "not known"
