@@ -155,7 +155,7 @@ def uneven_workers(seen: Seen) -> Verdict | None:
 
 
 def waiting(seen: Seen) -> Verdict | None:
-    """Find that an app of the user's waits for something else, by Little's law (L = rate × time)."""
+    """Find that a user's own app waits for something else, by Little's law (L = rate × time)."""
     if seen.workload.name != OWN or seen.machine_busy() is None:
         return None
     taken = seen.at_once / seen.rate
