@@ -19,6 +19,8 @@ COMMANDS = {
     "report": "bench.cli.report:report",
     "scale": "bench.cli.scale:scale_command",
     "calibrate": "bench.cli.calibrate:calibrate",
+    "doctor": "bench.cli.doctor:doctor",
+    "eject": "bench.cli.eject:eject",
 }
 """Name → where it is. Imported only when chosen: reports and statistics load libraries for a
 second, which must not pass before the first trial of a run begins."""

@@ -111,7 +111,7 @@ def takes(app: Any) -> str:  # noqa: ANN401
     """Tell by its parameters whether a callable is an app or makes one."""
     try:
         parameters = inspect.signature(app).parameters.values()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         return "wsgi"  # written in C: it has to be believed
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = sum(p.kind in kinds and p.default is p.empty for p in parameters)

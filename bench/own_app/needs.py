@@ -133,9 +133,9 @@ def _why_not(app: OwnApp, outcome: Outcome, seconds: float) -> str:
             how = f"was ended by signal {-outcome.exit_code}"
         return f"importing {where}, {how}. The end of what it said:\n{outcome.output}"
     remedy = ""
-    if error["app_is_missing"]:
+    if error["type"] == "ModuleNotFoundError" and error["app_is_missing"]:
         remedy = "\nIs --app-dir the folder that it is imported from?"
-    elif error["missing_module"]:
+    elif error["type"] == "ModuleNotFoundError":
         remedy = _install(app, error["missing_module"].partition(".")[0])
     elif error["type"] == "KeyError":
         remedy = "\nIf this is a variable of its environment: --env-file gives it some."

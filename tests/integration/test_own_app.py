@@ -99,6 +99,13 @@ class TestExamination:
     def test_what_cannot(self, tmp_path: Path, guardian: Guardian, text: str, said: str) -> None:
         assert said in self.refused(tmp_path, guardian, text)
 
+    def test_a_name_that_is_not_there_is_no_missing_package(
+        self, tmp_path: Path, guardian: Guardian
+    ) -> None:
+        said = self.refused(tmp_path, guardian, "from json import no_such_name\n")
+        assert "no_such_name" in said
+        assert "pip install" not in said
+
     def test_its_own_virtual_environment_is_seen(self, tmp_path: Path, guardian: Guardian) -> None:
         python = tmp_path / "shop" / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True)

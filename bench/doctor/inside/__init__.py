@@ -1,0 +1,1 @@
+"""What runs in the app's own interpreter: nothing here is imported by this program itself."""
