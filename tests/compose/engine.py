@@ -31,6 +31,7 @@ CALLS = (
     ("tests/compose/test_files.py", "-n", "auto", "--dist", "worksteal"),
     # one by one: they look at all that the harness has in the engine
     ("tests/compose/test_runner.py",),
+    ("tests/compose/test_eject.py", "--timeout", "500"),
 )
 """Arguments of pytest."""
 

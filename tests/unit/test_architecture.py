@@ -15,7 +15,11 @@ PROGRAMS = {
     "bench.cli": "the command line",
     "bench.bootstrap": "a script of its own: it runs before there is anything to import",
     "bench.processes.guardian_helper": "a process of its own",
+    "bench.eject.app_probe": "runs in the app's interpreter",
     "bench.own_app.import_probe": "runs in the app's interpreter",
+    "bench.doctor.blocking.served": "runs in the app's interpreter",
+    "bench.doctor.configuration.formats.gunicorn_values": "runs in the app's interpreter",
+    "bench.doctor.inside.look": "runs in the app's interpreter",
 }
 """The modules that may print or exit, and why."""
 
