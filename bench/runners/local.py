@@ -37,6 +37,8 @@ NOT_INHERITED = (
     "MAKE", "MFLAGS", "PYTHON", "SANIC_", "UVICORN_", "UWSGI_", "WEB_CONCURRENCY",
 )  # fmt: skip
 """Servers and Python read these from the environment: they would be measured, but not copied."""
+SCRATCH = "{scratch}"
+"""In a setting of a deployment: a folder of this one start's, empty, gone afterwards."""
 SETTINGS = frozenset(
     {
         "BIND", "WORKERS", "THREADS", "ASYNC_CORES", "BACKLOG", "FLASK_APP", "API_URL",
@@ -124,6 +126,9 @@ class LocalRunner:
                 # not in the run's folder: a socket's path has at most 107 characters
                 bind = f"unix:{stack.enter_context(TemporaryDirectory(prefix='bench-'))}/app.sock"
             settings = self._settings(deployment, workload, services, bind)
+            if any(SCRATCH in value for value in settings.values()):
+                scratch = stack.enter_context(self._options.guardian.temporary_directory())
+                settings = {n: v.replace(SCRATCH, str(scratch)) for n, v in settings.items()}
             server = stack.enter_context(self._server(deployment, command, settings, folder))
             if deployment.proxy:
                 proxy = self._proxy(deployment, folder, bind, port)

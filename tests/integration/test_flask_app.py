@@ -42,8 +42,8 @@ BOTH_KINDS = ["gevent-uwsgi", "sync-gunicorn"]
 OVERLAYS = sorted(
     ROOT / variant.overlay
     for variant in load_catalog().variants.values()
-    # the tutorial's has no timeout, and shows what that means
-    if variant.overlay and variant.name != "tutorial"
+    # the tutorial's has no timeout, and shows what that means; others wrap the app as it is
+    if variant.overlay and variant.name != "tutorial" and "FLASK_APP" not in variant.environment
 )
 CLIENTS = [
     *((name, FLASK_APP) for name in BOTH_KINDS),
