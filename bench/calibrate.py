@@ -14,12 +14,12 @@ from bench.errors import TrialError, UsageError
 from bench.execute import Observer, execute
 from bench.load import load_generator
 from bench.model import Deployment, Load, Trial
-from bench.own_app.app import OwnApp
+from bench.own_app.app import DEMO_APP, OwnApp
 from bench.plan import PlannedTrial, estimated_seconds, plan_trials
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
 from bench.runners import RunnerOptions, make_runner
-from bench.session import DEMO_APP, ROOT, Outcome, Warn, Watch, new_record
+from bench.session import ROOT, Outcome, Warn, Watch, new_record
 from bench.store import new_run_folder
 from bench.trial import Bench, run_trial
 

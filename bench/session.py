@@ -14,7 +14,7 @@ from bench.execute import Observer, execute
 from bench.load import LoadGenerator, load_generator
 from bench.machine import fingerprint
 from bench.model import MASK, SECRET_HEADERS, Deployment, Request, Run, Workload
-from bench.own_app.app import OwnApp, own_app
+from bench.own_app.app import OwnApp, own_app_or_demo
 from bench.plan import (
     LoadOverride,
     PlannedTrial,
@@ -36,7 +36,6 @@ from bench.trial import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the files that people copy are started from here."""
-DEMO_APP = "app:app"
 EXTERNAL = Deployment(
     name="external",
     title="already up, unknown to the catalog",
@@ -254,13 +253,9 @@ def _runner_options(
 
 
 def _app_of(request: RunRequest) -> OwnApp:
-    """Return the user's app, or the demo."""
-    if request.app is None and request.app_dir is None:
-        if request.python or request.env_file:
-            raise UsageError("--python and --env-file are an app's of your own: name it (--app)")
-        return OwnApp(DEMO_APP, ROOT / "flask_app")
-    return own_app(
-        request.app or DEMO_APP,
+    return own_app_or_demo(
+        ROOT,
+        request.app,
         folder=request.app_dir,
         python=request.python,
         env_file=request.env_file,

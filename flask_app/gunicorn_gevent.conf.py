@@ -12,7 +12,12 @@ monkey.patch_all()
 
 import importlib.util
 import os
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from gunicorn.workers import ggevent  # type: ignore[import-untyped]
 
 if importlib.util.find_spec("psycopg2"):
     # psycopg2 is C, which gevent cannot patch: without this each query blocks the whole process
@@ -26,6 +31,26 @@ workers = int(os.environ.get("WORKERS", "4"))
 worker_class = "gevent"
 worker_connections = int(os.environ.get("ASYNC_CORES", "2000"))
 backlog = int(os.environ.get("BACKLOG", "4096"))  # capped by net.core.somaxconn
+
+
+class Server(ggevent.StreamServer):  # type: ignore[misc]
+    """Takes what is queued before it closes: the kernel resets what the last worker leaves."""
+
+    def __init__(self, listener: Any, handle: Any, **settings: Any) -> None:  # noqa: ANN401
+        # Each request asks the listener for its name, those accepted last when it is closed.
+        name = listener.getsockname()
+        named = SimpleNamespace(getsockname=lambda: name)
+        super().__init__(listener, partial(handle.func, named), **settings)
+
+    def close(self) -> None:
+        """Stop accepting (gunicorn#3397)."""
+        if self.started:
+            self.max_accept = backlog
+            self._do_read()
+        super().close()
+
+
+ggevent.StreamServer = Server
 
 # Between a proxy's keepalive_timeout (4 s in nginx/gunicorn.conf) and graceful_timeout: the proxy
 # must be the one that closes an idle connection, or a request meets a closed one (gunicorn#2297).

@@ -1,7 +1,8 @@
 """gevent's own server: one process, a greenlet per request. Run ``python pywsgi.py``.
 
-Settings, by environment: BIND, BACKLOG, ASYNC_CORES (requests at once; more wait in the backlog),
-FLASK_APP (``module:app`` or ``module:create_app()``, looked for in the current folder first).
+Settings, by environment: BIND (``host:port``, or ``fd://3`` for an open socket, as systemd and
+hold.py hand it on), BACKLOG, ASYNC_CORES (requests at once; more wait in the backlog), FLASK_APP
+(``module:app`` or ``module:create_app()``, looked for in the current folder first).
 """
 
 from gevent import monkey
@@ -12,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import signal
+import socket
 import sys
 
 import gevent
@@ -28,6 +30,7 @@ if importlib.util.find_spec("psycopg2"):
 # ever. Not much shorter: in a burst a new connection waits a while until it is read.
 KEEPALIVE = 30
 STOP_TIMEOUT = 45  # seconds for the requests in flight; above the longest one
+BACKLOG = int(os.environ.get("BACKLOG", "4096"))  # capped by net.core.somaxconn
 
 
 class Handler(WSGIHandler):
@@ -46,16 +49,28 @@ class Handler(WSGIHandler):
             self.response_headers.append(closing)  # type: ignore[union-attr, arg-type]
 
 
+class Server(WSGIServer):
+    """Takes what is queued before it closes the listener: the kernel would reset it."""
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self.started:
+            self.max_accept = BACKLOG
+            self._do_read()  # type: ignore[attr-defined]
+        super().close()
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in flight."""
     sys.path.insert(0, "")  # the app's folder, wherever this file is
     module, _, name = os.environ.get("FLASK_APP", "app:app").partition(":")
     found = getattr(importlib.import_module(module), name.removesuffix("()") or "app")
     host, _, port = os.environ.get("BIND", "127.0.0.1:8000").rpartition(":")
-    server = WSGIServer(
-        (host.strip("[]"), int(port)),
+    held = host == "fd"
+    server = Server(
+        socket.socket(fileno=int(port.strip("/"))) if held else (host.strip("[]"), int(port)),
         found() if name.endswith("()") else found,
-        backlog=int(os.environ.get("BACKLOG", "4096")),  # capped by net.core.somaxconn
+        backlog=None if held else BACKLOG,
         spawn=Pool(int(os.environ.get("ASYNC_CORES", "2000"))),
         handler_class=Handler,
         log=None,  # no line per request; errors still go to stderr

@@ -17,10 +17,11 @@ COMMANDS = {
     "list": "bench.cli.catalog:list_catalog",
     "compare": "bench.cli.compare:compare",
     "report": "bench.cli.report:report",
+    "eject": "bench.cli.eject:eject",
+    "drain": "bench.cli.drain:drain",
+    "doctor": "bench.cli.doctor:doctor",
     "scale": "bench.cli.scale:scale_command",
     "calibrate": "bench.cli.calibrate:calibrate",
-    "doctor": "bench.cli.doctor:doctor",
-    "eject": "bench.cli.eject:eject",
 }
 """Name → where it is. Imported only when chosen: reports and statistics load libraries for a
 second, which must not pass before the first trial of a run begins."""

@@ -11,6 +11,7 @@ from bench.errors import UsageError
 
 SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\(\))?)?")
 """``module:app`` or ``module:create_app()``, as the entrypoints in flask_app/ understand it."""
+DEMO_APP = "app:app"
 ENVIRONMENT_LINE = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)")
 
 
@@ -70,6 +71,27 @@ def own_app(
     environment = read_environment(env_file.expanduser()) if env_file else {}
     # absolute, but a link stays one: it is what makes a virtual environment of an interpreter
     return OwnApp(spec, where.resolve(), Path(os.path.abspath(interpreter)), environment)  # noqa: PTH100
+
+
+def own_app_or_demo(
+    checkout: Path,
+    spec: str | None,
+    *,
+    folder: Path | None,
+    python: Path | None,
+    env_file: Path | None,
+) -> OwnApp:
+    """Return the app that the user describes, or the checkout's own where he describes none.
+
+    Raises:
+        UsageError: as `own_app`, or he says something of an app that he does not name.
+
+    """
+    if spec is not None or folder is not None:
+        return own_app(spec or DEMO_APP, folder=folder, python=python, env_file=env_file)
+    if python or env_file:
+        raise UsageError("--python and --env-file are an app's of your own: name it (--app)")
+    return OwnApp(DEMO_APP, checkout / "flask_app")
 
 
 def read_environment(file: Path) -> dict[str, str]:

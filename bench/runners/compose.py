@@ -17,6 +17,7 @@ import psutil
 
 from bench.errors import TrialError, UsageError
 from bench.model import Deployment, Running, Target, Workload
+from bench.own_app.app import DEMO_APP
 from bench.processes.ports import free_port, require_free
 from bench.processes.ready import wait_until_ready
 from bench.runners import RunnerOptions
@@ -40,7 +41,6 @@ LIMITS = ("CPUS", "NOFILE")
 """Variables of the Compose files that change what is measured, and that no option gives."""
 NO_HEALTH_CHECKS = "1h"
 """Between two checks of the deployment: each costs CPU, and nothing waits for them here."""
-DEMO_APP = "app:app"
 NOT_SAMPLED = (
     "the engine's containers do not run on this machine's own kernel (Docker Desktop?): what they"
     " used is not known"

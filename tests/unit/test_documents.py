@@ -94,6 +94,11 @@ def test_the_documents_that_the_readme_names_are_there() -> None:
         "docs/production.md",
         "docs/performance.md",
         "docs/containers.md",
+        "docs/own-app.md",
+        "docs/doctor.md",
+        "docs/eject.md",
+        "docs/drain.md",
+        "docs/bounds.md",
         "CONTRIBUTING.md",
         "LICENSE",
     ):
