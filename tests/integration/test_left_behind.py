@@ -27,20 +27,28 @@ TO_BE_INTERRUPTED = ("--duration", "100")
 
 HELLO = ("--workload", "hello", "--requests", "10", "--concurrency", "2")
 NEVER_READY = """
+import os
 import time
 from pathlib import Path
-Path(__file__).with_name("importing").touch()
-time.sleep(300)
+if "BIND" in os.environ:  # a server imports it, and not the look at it before
+    Path(__file__).with_name("importing").touch()
+    time.sleep(300)
+
+def app(environ, start_response):
+    raise NotImplementedError
 """
+NEVER_IMPORTED = NEVER_READY.replace('if "BIND" in os.environ:', "if True:")
 SLOW_TO_VERIFY = """
 import time
 from pathlib import Path
 from flask import Flask, request
 app = Flask("slow")
+calls = []
 
 @app.get("/")
 def index():
-    if "aiohttp" in request.headers.get("User-Agent", ""):
+    calls.append(request)
+    if len(calls) > 1:  # the first one asks whether it is ready
         Path(__file__).with_name("verifying").touch()
         time.sleep(3)
     return "fine"
@@ -97,6 +105,18 @@ class TestInterrupted:
             harness.look()
             harness.signal(signal.SIGINT, group=group)
             assert_interrupted(harness)
+
+    def test_while_the_app_is_looked_at(self, tmp_path: Path) -> None:
+        place = write_app(tmp_path, "never", NEVER_IMPORTED)
+        options = ("--app", "never:app", "--app-dir", str(place))
+        with started(tmp_path, "run", "gevent-uwsgi", *HELLO, *options) as harness:
+            harness.wait_for((place / "importing").exists, "the import of the app")
+            harness.look()
+            harness.signal(signal.SIGINT)
+            ended = harness.wait()
+            harness.footprint.assert_nothing_left()
+        assert ended.code == 130
+        assert not list(tmp_path.glob("results/*"))
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_while_verifying(self, tmp_path: Path, number: int) -> None:

@@ -179,7 +179,7 @@ def test_an_app_in_its_own_environment_runs_behind_every_production_server(
     place = write_app(
         tmp_path,
         "database",  # as a module of the demo is called, which must not be taken for it
-        "import itertools, os, only_there\n"
+        "import itertools, os, only_there, time\n"
         "count = itertools.count()\n"
         "def application(environ, start_response):\n"
         "    body = environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))\n"
@@ -189,7 +189,7 @@ def test_an_app_in_its_own_environment_runs_behind_every_production_server(
         "    right = right and os.environ['KEY'] == 'secret'\n"
         "    status = '201 Created' if right else '400 Bad Request'\n"
         "    start_response(status, [('Content-Type', 'text/plain')])\n"
-        "    return [b'order ' + b'x' * (next(count) % 7)]\n",
+        "    return [b'order %d ' % time.time_ns() + b'x' * (next(count) % 7)]\n",
     )
     python = environment_with_servers(tmp_path / "venv")
     (tmp_path / "env").write_text("KEY=secret\n")

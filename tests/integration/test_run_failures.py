@@ -170,21 +170,22 @@ def test_an_app_that_exits_under_load_makes_its_trial_invalid(
 
 def test_wrong_answers_under_load_make_a_trial_invalid(tmp_path: Path) -> None:
     text = (
-        "from flask import Flask, request\napp = Flask('moody')\n"
+        "from flask import Flask\napp = Flask('moody')\ncalls = []\n"
         "@app.get('/')\n"
         "def index():\n"
-        "    loaded = 'ApacheBench' in request.headers.get('User-Agent', '')\n"
-        "    return ('no', 503) if loaded else ('fine', 200)\n"
+        "    calls.append(1)\n"
+        "    return ('no', 503) if len(calls) > 2000 else ('fine', 200)\n"  # far beyond the warm-up
     )
     place = write_app(tmp_path, "moody", text)
-    options = ("--app", "moody:app", "--app-dir", str(place))
-    ended = run(tmp_path, "run", "gevent-pywsgi", *HELLO, *options)
+    options = ("--app", "moody:app", "--app-dir", str(place), "--requests", "4000")
+    ended = run(tmp_path, "run", "gevent-pywsgi", "--concurrency", "2", *options)
 
     assert ended.code == 3
     trial = ended.trial("gevent-pywsgi")
-    assert "of 10: 10 non_2xx" in (trial.failure or "")
     assert trial.measurement is not None
-    assert trial.measurement.failures["non_2xx"] == 10
+    wrong = trial.measurement.failures["non_2xx"]
+    assert wrong >= 2000
+    assert f"of 4000: {wrong} length, {wrong} non_2xx" in (trial.failure or "")
 
 
 class TestPorts:
