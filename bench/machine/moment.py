@@ -47,6 +47,8 @@ class Moment:
     on_battery: bool | None = None
     watchers: tuple[str, ...] = ()
     """What slows this process or its children down: debuggers, coverage, settings for debugging."""
+    tracked_connections: int | None = None
+    """How many the kernel follows; 0 where nothing (no firewall, no container engine) wants it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def read_moment(
         swap_used_bytes=_swap_used(memory),
         swapping=swapping,
         on_battery=on_battery(system),
+        tracked_connections=system.number("proc/sys/net/netfilter/nf_conntrack_count"),
         watchers=watchers(system, os.environ),
     )
 

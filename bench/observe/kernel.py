@@ -100,6 +100,8 @@ def _network(folder: Path) -> dict[str, float]:
             found.update(_tables(folder / file))
     with suppress(OSError, ValueError, IndexError):
         found.update(_sockets(folder / "sockstat"))
+    with suppress(OSError, ValueError, IndexError):
+        found["untracked_drops"] = _untracked(folder / "stat" / "nf_conntrack")
     return found
 
 
@@ -119,6 +121,15 @@ def _sockets(file: Path) -> Iterator[tuple[str, float]]:
         words = line.split()
         if words[:1] == ["TCP:"] and "tw" in words:
             yield "time_wait", float(words[words.index("tw") + 1])
+
+
+def _untracked(file: Path) -> float:
+    """Return the packets dropped because the table of tracked connections was full.
+
+    One line of hexadecimal numbers per core, below their names.
+    """
+    names, *cores = (line.split() for line in file.read_text().splitlines())
+    return float(sum(int(core[names.index("drop")], 16) for core in cores))
 
 
 def _cpu(where: Places) -> Iterator[tuple[str, float]]:

@@ -3,7 +3,7 @@
 import math
 
 from bench.model import Machine
-from bench.plan import PlannedTrial
+from bench.plan import OVERHEAD, PlannedTrial
 from bench.preflight.facts import REACHABLE, Facts, Rule, names
 
 API_PROCESSES = 2
@@ -18,6 +18,9 @@ TIME_WAIT_REUSED = 1.0
 """Seconds with tcp_tw_reuse, which lets a newer timestamp take the port over (ip-sysctl.rst; 2, the
 default since Linux 4.19: on the loopback device only). Measured with 1,000 ports and a client that
 closes first: with 0 the 1,001st connection fails, with 2 they went on at 870 per second."""
+TRACKED_FOR = 120.0
+"""Seconds: nf_conntrack_tcp_timeout_time_wait (nf_conntrack-sysctl.rst). Seen: at 9,000 requests a
+second a table of 262,144 was full within half a minute, and packets were dropped."""
 FILES_BESIDE = 64
 """Files of a server beside its connections: libraries, logs, listeners, event loop (measured: at
 most 17)."""
@@ -156,9 +159,32 @@ def _held_ports(facts: Facts, planned: PlannedTrial, hold: float) -> float:
     return min(planned.load.requests or rate * lasting, rate * lasting)
 
 
+def tracking(facts: Facts) -> str | None:
+    """Warn if the kernel follows connections, and may have to drop some for it."""
+    most = int(facts.machine.sysctls.get("net.netfilter.nf_conntrack_max", "0"))
+    if not (most and facts.moment.tracked_connections):
+        return None
+    connections = seconds = 0.0
+    for planned in facts.plan:
+        limit = facts.ceiling(planned)
+        rate = limit.requests_per_second if limit else FASTEST
+        sent = planned.load.requests or rate * (planned.load.duration or 0.0)
+        connections += sent * (2 if planned.deployment.proxy else 1)
+        seconds += sent / rate + OVERHEAD
+    held = connections * min(1.0, TRACKED_FOR / seconds)
+    if held < most:
+        return None
+    return (
+        f"the kernel follows every connection (a firewall or Docker wants that), keeps each for"
+        f" {TRACKED_FOR:g} s after its end, and drops packets above {most:,}; this run may have"
+        f" {held:,.0f} in that time. `sudo sysctl -w net.netfilter.nf_conntrack_max="
+        f"{math.ceil(held / 1e6)}000000` gives it room."
+    )
+
+
 def _port_count(machine: Machine) -> int | None:
     first, _, last = machine.sysctls.get("net.ipv4.ip_local_port_range", "").partition(" ")
     return int(last) - int(first) + 1 if first.isdecimal() and last.isdecimal() else None
 
 
-RULES: tuple[Rule, ...] = (cores, listen_queue, slots, descriptors, _ports)
+RULES: tuple[Rule, ...] = (cores, listen_queue, slots, descriptors, _ports, tracking)

@@ -184,6 +184,29 @@ def test_fewer_ports_than_connections_at_once() -> None:
     assert "there are 100" in only(found)
 
 
+class TestTracking:
+    SYSCTLS: Mapping[str, str] = {**GOOD.sysctls, "net.netfilter.nf_conntrack_max": "262144"}
+
+    def test_a_full_table_drops_packets(self) -> None:
+        moment = replace(QUIET, tracked_connections=40)
+        text = only(warnings(moment=moment, sysctls=self.SYSCTLS))
+        assert "drops packets above 262,144" in text
+        assert "sysctl -w net.netfilter.nf_conntrack_max=1000000" in text
+
+    @pytest.mark.parametrize("tracked", [None, 0])
+    def test_where_nothing_is_followed_nothing_is_full(self, tracked: int | None) -> None:
+        moment = replace(QUIET, tracked_connections=tracked)
+        assert warnings(moment=moment, sysctls=self.SYSCTLS) == ()
+
+    def test_a_slow_load_has_room(self) -> None:
+        moment = replace(QUIET, tracked_connections=40)
+        slow = replace(API, delay=3.0)
+        assert not any(
+            "nf_conntrack" in each
+            for each in warnings(workload=slow, moment=moment, sysctls=self.SYSCTLS)
+        )
+
+
 def test_a_ceiling_in_reach_of_all_is_no_comparison() -> None:
     text = only(warnings(workload=API))
     assert "182 req/s" in text
@@ -223,10 +246,13 @@ def test_one_round() -> None:
 
 
 def test_every_warning_is_one_line_that_ends() -> None:
-    bad = Moment(9.0, None, 0.5, 10**8, 9 * GB, True, True, ("strace",))
+    bad = Moment(9.0, None, 0.5, 10**8, 9 * GB, True, True, ("strace",), 9)
     worst: dict[str, Any] = {
         "somaxconn": 5, "usable_cores": 1.0, "quota_cores": 1.0, "governor": "ondemand",
-        "open_files": 10, "sysctls": {"net.ipv4.ip_local_port_range": "1 2"},
+        "open_files": 10, "sysctls": {
+            "net.ipv4.ip_local_port_range": "1 2",
+            "net.netfilter.nf_conntrack_max": "9",
+        },
     }  # fmt: skip
     found = warnings(workload=API, rounds=1, moment=bad, **worst)
     assert len(found) == len(RULES) - 2  # requests that wait crowd no core, and slots are enough

@@ -63,6 +63,16 @@ def _harness(seen: Seen) -> str:
     return f"the harness itself used {used:.1%} of a core" if used >= HARNESS else ""
 
 
+def _untracked(seen: Seen) -> str:
+    drops = seen.counter("untracked_drops")
+    if not drops:
+        return ""
+    return (
+        f"the kernel dropped {drops:,.0f} packets, for its table of tracked connections was full:"
+        " raise net.netfilter.nf_conntrack_max, or have no firewall follow these"
+    )
+
+
 def _refused(seen: Seen, verdict: Verdict) -> str:
     late = seen.detail("slow_connects")
     if not late or verdict.limit == "accept queue":
@@ -70,4 +80,11 @@ def _refused(seen: Seen, verdict: Verdict) -> str:
     return f"{late:,.0f} requests needed a second or more to connect"
 
 
-CHECKS: tuple[Callable[[Seen], str], ...] = (_canaries, _steal, _others, _disk, _harness)
+CHECKS: tuple[Callable[[Seen], str], ...] = (
+    _canaries,
+    _steal,
+    _others,
+    _disk,
+    _harness,
+    _untracked,
+)

@@ -262,6 +262,12 @@ def test_late_connections_that_were_not_the_limit_are_warned_of() -> None:
     assert "3 requests needed a second or more to connect" in found.warnings
 
 
+def test_packets_that_were_dropped_because_of_a_full_table_are_a_doubt() -> None:
+    found = of(plain(surroundings=around({"untracked_drops": 1234.0})))
+    assert any("dropped 1,234 packets" in warning for warning in found.warnings)
+    assert not any("packets" in warning for warning in of(plain()).warnings)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_rule_says_what_it_finds(rule: Callable[..., object]) -> None:
     assert (rule.__doc__ or "").startswith("Find ")

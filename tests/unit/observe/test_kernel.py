@@ -14,6 +14,8 @@ def system(tmp_path: Path) -> Path:
         "IpExt: InNoRoutes InTruncatedPkts\nIpExt: 0 0\n",
         "proc/net/snmp": "Tcp: RtoAlgorithm RtoMin MaxConn RetransSegs\nTcp: 1 200 -1 77\n",
         "proc/net/sockstat": "sockets: used 42\nTCP: inuse 5 orphan 0 tw 7290 alloc 5 mem 0\n",
+        "proc/net/stat/nf_conntrack": "entries  clashres drop early_drop\n"
+        "00007c21  00000000 0000000f 00000001\n00007c21  00000000 00000010 00000000\n",
         "proc/stat": "cpu  1000 0 500 8000 20 0 30 10 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\nctxt 123456\n",
         "proc/pressure/cpu": "some avg10=1.00 avg60=1.00 avg300=1.00 total=2500000\n",
         "proc/vmstat": "nr_free_pages 1\noom_kill 2\n",
@@ -38,6 +40,7 @@ def test_every_counter_in_seconds_and_counts(system: Path, monkeypatch: pytest.M
         "ListenOverflows": 12,
         "ListenDrops": 13,
         "RetransSegs": 77,
+        "untracked_drops": 31,
         "time_wait": 7290,
         "cpu_user_seconds": 10,
         "cpu_nice_seconds": 0,
