@@ -4,9 +4,11 @@ The columns are those of proc(5): ``/proc/stat``, ``/proc/<pid>/stat``, ``/proc/
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,8 +49,8 @@ class Moment:
     on_battery: bool | None = None
     watchers: tuple[str, ...] = ()
     """What slows this process or its children down: debuggers, coverage, settings for debugging."""
-    tracked_connections: int | None = None
-    """How many the kernel follows; 0 where nothing (no firewall, no container engine) wants it."""
+    tracks_connections: bool | None = None
+    """The kernel follows each connection, because a firewall or a container engine wants it."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,25 @@ def read_moment(
         swap_used_bytes=_swap_used(memory),
         swapping=swapping,
         on_battery=on_battery(system),
-        tracked_connections=system.number("proc/sys/net/netfilter/nf_conntrack_count"),
+        tracks_connections=tracks_connections(system),
         watchers=watchers(system, os.environ),
     )
+
+
+def tracks_connections(system: System) -> bool | None:
+    """Return whether the kernel follows a connection on loopback: by making one.
+
+    Its table alone does not tell: entries outlive the rule that wanted them by days.
+    """
+    table = "proc/sys/net/netfilter/nf_conntrack_count"
+    before = system.number(table)
+    if before is None:
+        return None
+    with suppress(OSError), socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname(), timeout=1.0):
+            after = system.number(table)
+        return after is not None and after > before
+    return None
 
 
 def on_battery(system: System) -> bool | None:

@@ -162,7 +162,7 @@ def _held_ports(facts: Facts, planned: PlannedTrial, hold: float) -> float:
 def tracking(facts: Facts) -> str | None:
     """Warn if the kernel follows connections, and may have to drop some for it."""
     most = int(facts.machine.sysctls.get("net.netfilter.nf_conntrack_max", "0"))
-    if not (most and facts.moment.tracked_connections):
+    if not (most and facts.moment.tracks_connections):
         return None
     connections = seconds = 0.0
     for planned in facts.plan:

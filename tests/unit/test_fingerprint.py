@@ -1,9 +1,11 @@
 """What the kernel's files say, read from trees made for the purpose."""
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -309,3 +311,26 @@ def test_a_trace_function_is_seen(tmp_path: Path) -> None:
     finally:
         sys.settrace(before)
     assert any("trace function" in each for each in found)
+
+
+@pytest.mark.parametrize(("count", "follows"), [("27", False), (None, None)])
+def test_a_table_that_does_not_grow_follows_nothing(
+    tmp_path: Path, count: str | None, follows: bool | None
+) -> None:
+    files = {"proc/sys/net/netfilter/nf_conntrack_count": count} if count else {}
+    assert moment.tracks_connections(tree(tmp_path, files)) is follows
+
+
+def test_a_table_that_grows_with_a_connection_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tree(tmp_path, {"proc/sys/net/netfilter/nf_conntrack_count": "27"})
+    count = tmp_path / "proc/sys/net/netfilter/nf_conntrack_count"
+    connect = socket.create_connection
+
+    def counted(*where: Any, **how: Any) -> socket.socket:
+        count.write_text("28")
+        return connect(*where, **how)
+
+    monkeypatch.setattr(socket, "create_connection", counted)
+    assert moment.tracks_connections(system) is True

@@ -188,18 +188,18 @@ class TestTracking:
     SYSCTLS: Mapping[str, str] = {**GOOD.sysctls, "net.netfilter.nf_conntrack_max": "262144"}
 
     def test_a_full_table_drops_packets(self) -> None:
-        moment = replace(QUIET, tracked_connections=40)
+        moment = replace(QUIET, tracks_connections=True)
         text = only(warnings(moment=moment, sysctls=self.SYSCTLS))
         assert "drops packets above 262,144" in text
         assert "sysctl -w net.netfilter.nf_conntrack_max=1000000" in text
 
-    @pytest.mark.parametrize("tracked", [None, 0])
-    def test_where_nothing_is_followed_nothing_is_full(self, tracked: int | None) -> None:
-        moment = replace(QUIET, tracked_connections=tracked)
+    @pytest.mark.parametrize("tracks", [None, False])
+    def test_where_nothing_is_followed_nothing_is_full(self, tracks: bool | None) -> None:
+        moment = replace(QUIET, tracks_connections=tracks)
         assert warnings(moment=moment, sysctls=self.SYSCTLS) == ()
 
     def test_a_slow_load_has_room(self) -> None:
-        moment = replace(QUIET, tracked_connections=40)
+        moment = replace(QUIET, tracks_connections=True)
         slow = replace(API, delay=3.0)
         assert not any(
             "nf_conntrack" in each
@@ -246,7 +246,7 @@ def test_one_round() -> None:
 
 
 def test_every_warning_is_one_line_that_ends() -> None:
-    bad = Moment(9.0, None, 0.5, 10**8, 9 * GB, True, True, ("strace",), 9)
+    bad = Moment(9.0, None, 0.5, 10**8, 9 * GB, True, True, ("strace",), True)
     worst: dict[str, Any] = {
         "somaxconn": 5, "usable_cores": 1.0, "quota_cores": 1.0, "governor": "ondemand",
         "open_files": 10, "sysctls": {
