@@ -17,9 +17,9 @@ COMMANDS = {
     "list": "bench.cli.catalog:list_catalog",
     "compare": "bench.cli.compare:compare",
     "report": "bench.cli.report:report",
-    "eject": "bench.cli.eject:eject",
-    "drain": "bench.cli.drain:drain",
     "doctor": "bench.cli.doctor:doctor",
+    "drain": "bench.cli.drain:drain",
+    "eject": "bench.cli.eject:eject",
     "scale": "bench.cli.scale:scale_command",
     "calibrate": "bench.cli.calibrate:calibrate",
 }
@@ -53,6 +53,8 @@ def cli() -> None:
       flask-bench run gevent-uwsgi
       flask-bench run --workload busy --rounds 5
       flask-bench compare results/20261120T120000Z-busy results/latest
+      flask-bench doctor shop.wsgi:app --app-dir ~/shop
+      flask-bench eject gevent-uwsgi --app shop.wsgi:app --app-dir ~/shop
     """
 
 
