@@ -38,3 +38,7 @@ class TrialError(BenchError):
     """One trial could not be carried out; the other trials still run."""
 
     exit_code = ExitCode.TRIAL_FAILED
+
+
+class WrongAnswerError(TrialError):
+    """A server has answered, and waiting would not change what."""

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from bench.errors import TrialError
+from bench.errors import TrialError, WrongAnswerError
 from bench.model import Request, Target, Verification, Workload
 
 BURST_LIMIT = 200
@@ -193,7 +193,7 @@ def readiness(target: Target, workload: Workload) -> str | None:
     Asks for the workload's own path without a delay, so that ready means ready for this.
 
     Raises:
-        TrialError: it has answered, and will not answer otherwise by waiting.
+        WrongAnswerError: it has answered, and will not answer otherwise by waiting.
 
     """
     path = workload.url_path(0.0 if workload.delay is not None else None)
@@ -218,7 +218,7 @@ def readiness(target: Target, workload: Workload) -> str | None:
     body = workload.body.encode() if workload.body is not None else None
     problem = wrong(answer, body, None, workload.status)
     if problem and answer.status in FINAL:
-        raise TrialError(f"{target.url}{path}: {problem}")
+        raise WrongAnswerError(f"{target.url}{path}: {problem}")
     return problem and f"{target.url}{path}: {problem}"
 
 

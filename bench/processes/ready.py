@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bench.errors import TrialError
+from bench.errors import TrialError, WrongAnswerError
 
 FIRST_PAUSE = 0.005
 LAST_PAUSE = 0.05
@@ -39,23 +39,30 @@ def wait_until_ready(
 ) -> None:
     """Return as soon as ``probe`` is content.
 
-    Raises ``TrialError`` at once if one of ``processes`` exits, or after ``deadline`` seconds with
-    the last reason of the probe and the end of the logs.
+    Raises ``TrialError`` at once if one of ``processes`` exits or the probe finds that waiting is
+    of no use, or after ``deadline`` seconds with the last reason of the probe; and with the end of
+    the logs.
     """
     until = clock() + deadline
     pause = FIRST_PAUSE
     while True:
         for process in processes:
             process.check_running()
-        reason = probe()
+        try:
+            reason = probe()
+        except WrongAnswerError as error:
+            raise TrialError(f"{error}\n{_logs(processes)}".rstrip()) from error
         if reason is None:
             break
         if clock() >= until:
-            logs = "\n".join(f"{each.name}: {each.describe_log()}" for each in processes)
             raise TrialError(
-                f"{what} was not ready within {deadline:g} s: {reason}\n{logs}".rstrip()
+                f"{what} was not ready within {deadline:g} s: {reason}\n{_logs(processes)}".rstrip()
             )
         sleep(pause)
         pause = min(pause * 1.5, LAST_PAUSE)
     for process in processes:  # an answer from somebody else, while ours found the port taken?
         process.check_running()
+
+
+def _logs(processes: Sequence[Started]) -> str:
+    return "\n".join(f"{each.name}: {each.describe_log()}" for each in processes)

@@ -51,8 +51,8 @@ def test_killed_and_recycled_workers(tmp_path: Path) -> None:
     ended, trials = drained(tmp_path, *names, "--event", "kill,recycle", "--workers", "2")
 
     alone = trials["gevent-pywsgi", "kill"]
-    assert lost(alone) == CLIENTS
-    assert alone["counts"]["refused"] > 0
+    assert lost(alone) > 0
+    assert lost(alone) + alone["counts"]["refused"] >= CLIENTS
     one_of_two = trials["gevent-gunicorn", "kill"]
     assert 0 < lost(one_of_two) <= one_of_two["own"] < CLIENTS
     assert one_of_two["counts"]["refused"] == 0

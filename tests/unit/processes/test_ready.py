@@ -3,7 +3,7 @@ from typing import cast
 
 import pytest
 
-from bench.errors import TrialError
+from bench.errors import TrialError, WrongAnswerError
 from bench.processes.process import ServerProcess
 from bench.processes.ready import FIRST_PAUSE, LAST_PAUSE, wait_until_ready
 
@@ -95,3 +95,16 @@ def test_an_early_exit_ends_the_wait_at_once() -> None:
 def test_an_answer_does_not_count_if_the_server_itself_is_dead() -> None:
     with pytest.raises(TrialError, match="exited"):
         wait(iter([None]), FakeTime(), FakeProcess(looks=1), 60)
+
+
+def test_an_answer_that_waiting_will_not_change_ends_it_with_the_log() -> None:
+    time = FakeTime()
+
+    def answers() -> Iterator[str | None]:
+        yield "refused"
+        raise WrongAnswerError("status 500 instead of 200")
+
+    with pytest.raises(TrialError, match="status 500 instead of 200") as error:
+        wait(answers(), time, FakeProcess(), deadline=30)
+    assert "last words" in str(error.value)
+    assert time.now < 101
