@@ -12,7 +12,7 @@ from bench.catalog import load_catalog
 from bench.services.docker import Docker
 from tests.compose.project import Project, project, wait_for
 
-NAMES = tuple(load_catalog().deployments)
+NAMES = tuple(d.name for d in load_catalog().deployments.values() if d.group is None)
 GRACEFUL = [
     name for name in NAMES if not name.startswith("devserver") and not name.endswith("blocking")
 ]

@@ -49,7 +49,8 @@ def assert_sound(ended: Ended, names: set[str]) -> None:
 
 def test_all_deployments_through_the_same_trial(docker: Docker, tmp_path: Path) -> None:
     ended = run(tmp_path, *COMPOSE, *SMALL, "--workload", "db")
-    assert_sound(ended, set(load_catalog().deployments))
+    ours = {d.name for d in load_catalog().deployments.values() if d.group is None}
+    assert_sound(ended, ours)
     versions = ended.run.machine.versions
     assert versions["docker engine"] == docker.engine_version
     assert not left(docker)
