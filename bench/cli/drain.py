@@ -9,7 +9,7 @@ from rich.status import Status
 from bench.cli import options as shared
 from bench.cli.consoles import stderr, stdout
 from bench.cli.options import POSITIVE, Option, as_typed, option
-from bench.cli.own_app import own_app_options
+from bench.cli.own_app import app_instead_of_the_demo, own_app_options
 from bench.drain.model import EVENTS, DrainRun, DrainTrial
 from bench.drain.session import DrainRequest, carry_out
 from bench.drain.trial import PlannedDrain
@@ -50,12 +50,7 @@ from bench.report import drain as text
     help="Trials of each event, at another moment of the load's waves each.",
 )
 @shared.seed
-@option(
-    "--workers",
-    envvar="WORKERS",
-    type=POSITIVE,
-    help="Worker processes, where the server has workers.",
-)
+@shared.workers
 @click.option(
     "--keep-alive",
     is_flag=True,
@@ -66,12 +61,7 @@ from bench.report import drain as text
     is_flag=True,
     help="The servers' own signals, without hold.py, whatever is lost by that.",
 )
-@option(
-    "--app",
-    envvar="APP",
-    metavar="MODULE:APP",
-    help="Your own app, module:app or module:create_app(), instead of the demo.",
-)
+@app_instead_of_the_demo
 @own_app_options
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the demo's.")
 @click.option("--json", "as_json", is_flag=True, help="Print all trials as JSON.")

@@ -63,6 +63,12 @@ workload = option(
 concurrency = option(
     "--concurrency", envvar="CONCURRENCY", type=POSITIVE, help="Requests under way at once."
 )
+workers = option(
+    "--workers",
+    envvar="WORKERS",
+    type=POSITIVE,
+    help="Worker processes, where the server has workers.",
+)
 seed = option(
     "--seed",
     envvar="SEED",

@@ -6,6 +6,13 @@ import click
 
 from bench.cli.options import Command, option
 
+app_instead_of_the_demo = option(
+    "--app",
+    envvar="APP",
+    metavar="MODULE:APP",
+    help="Your own app, module:app or module:create_app(), instead of the demo.",
+)
+
 
 def own_app_options(command: Command) -> Command:
     """Give a command ``--app-dir``, ``--python`` and ``--env-file``."""

@@ -7,7 +7,7 @@ import click
 from bench.cli import options as shared
 from bench.cli.consoles import print_run, say, stderr, warn
 from bench.cli.options import POSITIVE, Option, as_typed, option
-from bench.cli.own_app import own_app_options
+from bench.cli.own_app import app_instead_of_the_demo, own_app_options
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report.progress import ProgressReport
@@ -35,12 +35,7 @@ from bench.store import load_run
     help="Run every deployment so many times, in random order.",
 )
 @shared.seed
-@option(
-    "--workers",
-    envvar="WORKERS",
-    type=POSITIVE,
-    help="Worker processes, where the server has workers.",
-)
+@shared.workers
 @option(
     "--threads",
     envvar="THREADS",
@@ -72,12 +67,7 @@ from bench.store import load_run
     help="The host of --url is another machine, and its owner agrees to the load.",
 )
 @shared.generator
-@option(
-    "--app",
-    envvar="APP",
-    metavar="MODULE:APP",
-    help="Your own app, module:app or module:create_app(), instead of the demo.",
-)
+@app_instead_of_the_demo
 @own_app_options
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the workload's.")
 @option(

@@ -5,7 +5,7 @@ The app is imported there and never here: it may hang, exit, print without end o
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from bench.processes.process import ServerProcess
 IMPORT_WITHIN = 30.0
 """Seconds; as long as a server may take to its first answer."""
 STOP_WITHIN = 1.0
-NOT_INHERITED = ("COVERAGE_", "FLASK_", "GEVENT", "GUNICORN_", "MAKE", "MFLAGS", "PYTHON", "UWSGI_")
-"""Variables of this program that would change how the app's interpreter behaves."""
+NOT_INHERITED = (
+    "COVERAGE_", "FLASK_", "FORWARDED_ALLOW_IPS", "GEVENT", "GRANIAN_", "GUNICORN_", "LD_PRELOAD",
+    "MAKE", "MFLAGS", "PYTHON", "SANIC_", "UVICORN_", "UWSGI_", "WEB_CONCURRENCY",
+)  # fmt: skip
+"""Servers and Python read these from the environment: they would be measured, but not copied."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,18 @@ def run_script(
         return Outcome(_read(answered), logs.tail(folder / "output.log"), code)
 
 
+def inherited_environment(*, without: Collection[str] = ()) -> dict[str, str]:
+    """Return what an app's process gets of this one's environment."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(NOT_INHERITED) and name not in without
+    }
+
+
 def environment_of(app: OwnApp) -> dict[str, str]:
     """Return what the app finds in its environment when a script imports it."""
-    inherited = {n: v for n, v in os.environ.items() if not n.startswith(NOT_INHERITED)}
+    inherited = inherited_environment()
     programs = app.python.parent
     return inherited | {
         "PATH": f"{programs}{os.pathsep}{inherited.get('PATH', os.defpath)}",

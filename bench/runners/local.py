@@ -15,6 +15,7 @@ from bench.errors import TrialError
 from bench.machine import somaxconn
 from bench.model import Deployment, Running, Target, Workload
 from bench.own_app.needs import AppFacts, examine, require, unsuitable
+from bench.own_app.scripts import inherited_environment
 from bench.processes.ports import free_port, require_free
 from bench.processes.process import ServerProcess
 from bench.processes.ready import wait_until_ready
@@ -32,11 +33,6 @@ READY_GRACE = 15.0
 """Seconds that a server may take for its graceful stop; nothing is in flight then."""
 NEVER_READY_GRACE = 2.0
 """The same for one that never answered, and may hang in the app's import."""
-NOT_INHERITED = (
-    "COVERAGE_", "FLASK_", "FORWARDED_ALLOW_IPS", "GEVENT", "GRANIAN_", "GUNICORN_", "LD_PRELOAD",
-    "MAKE", "MFLAGS", "PYTHON", "SANIC_", "UVICORN_", "UWSGI_", "WEB_CONCURRENCY",
-)  # fmt: skip
-"""Servers and Python read these from the environment: they would be measured, but not copied."""
 SCRATCH = "{scratch}"
 """In a setting of a deployment: a folder of this one start's, empty, gone afterwards."""
 SETTINGS = frozenset(
@@ -237,11 +233,7 @@ class LocalRunner:
         return self._options.root / deployment.overlay
 
     def _environment(self, deployment: Deployment, settings: Mapping[str, str]) -> dict[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(NOT_INHERITED) and name not in SETTINGS
-        }
+        inherited = inherited_environment(without=SETTINGS)
         app = self._options.app
         search = [self._first_on_path(deployment), app.folder, self._copied]
         if deployment.group is not None:
