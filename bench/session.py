@@ -168,11 +168,11 @@ def _chosen(
 def workload_of(request: RunRequest) -> Workload:
     """Return the workload that was asked for, with the user's delay or path."""
     workload = load_catalog().workload(request.workload)
-    if request.delay is not None:
-        workload = with_delay(workload, request.delay)
     own = request.app is not None or request.app_dir is not None
     if request.url_path is not None or request.app is not None:
         workload = with_own_path(workload, request.url_path or "/")
+    if request.delay is not None:
+        workload = with_delay(workload, request.delay)
     if own:  # it calls what it calls: the slow API belongs to the demo
         workload = replace(workload, uses=tuple(s for s in workload.uses if s != "api"))
     return with_request(

@@ -202,7 +202,7 @@ def readiness(target: Target, workload: Workload) -> str | None:
     try:
         asked = workload.request
         body_sent = None if asked.body is None else asked.body.encode()
-        connection.request(asked.method, path, body_sent, {**AS_AB_DOES, **asked.headers})
+        connection.request(asked.method, path, body_sent, headers_as_ab_does(asked))
         response = connection.getresponse()
         answer = Answer(
             response.status,
@@ -222,14 +222,19 @@ def readiness(target: Target, workload: Workload) -> str | None:
     return problem and f"{target.url}{path}: {problem}"
 
 
+def headers_as_ab_does(request: Request) -> dict[str, str]:
+    """Return what ab sends: its own, and in their place the user's."""
+    own = AS_AB_DOES if request.body is None else {**AS_AB_DOES, "Content-Type": "text/plain"}
+    return {**own, **{name.title(): value for name, value in request.headers.items()}}
+
+
 async def _send(target: Target, path: str, request: Request, count: int) -> list[Answer]:
     """Send so many requests at once, each over a connection of its own, as ab does."""
     sent = None if request.body is None else request.body.encode()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
         timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN),
-        headers=AS_AB_DOES,
-        skip_auto_headers=["Accept-Encoding"],
+        skip_auto_headers=["Accept-Encoding", "Content-Type"],
         version=aiohttp.HttpVersion10,
     )
     async with session:
@@ -239,7 +244,7 @@ async def _send(target: Target, path: str, request: Request, count: int) -> list
             async with session.request(
                 request.method,
                 target.url + path,
-                headers=request.headers,
+                headers=headers_as_ab_does(request),
                 data=sent,
                 allow_redirects=False,
             ) as response:

@@ -40,7 +40,9 @@ def container_costs(run: Run) -> tuple[ContainerCost, ...]:
 
 
 def _runs_in(runner: str, name: str) -> Callable[[Deployment], bool]:
-    return lambda deployment: (deployment.base_name, deployment.runner) == (name, runner)
+    return lambda deployment: (
+        (deployment.base_name, deployment.runner, deployment.variant) == (name, runner, "")
+    )
 
 
 def _cost(name: str, both: Pairs) -> ContainerCost:

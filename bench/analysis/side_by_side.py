@@ -26,7 +26,7 @@ def variant_effects(run: Run) -> tuple[SideBySide, ...]:
     """Return each variant ÷ the deployment that it changes, of those that the run has both of."""
     deployments = {trial.deployment.name: trial.deployment for trial in run.trials}
     found = (
-        _side_by_side(run, name, deployment.base_name)
+        _side_by_side(run, name, name.replace(f"@{deployment.variant}", "", 1))  # same runner
         for name, deployment in deployments.items()
         if deployment.variant and deployment.runner == "local"
     )

@@ -135,7 +135,7 @@ def _why_not(app: OwnApp, outcome: Outcome, seconds: float) -> str:
     remedy = ""
     if error["type"] == "ModuleNotFoundError" and error["app_is_missing"]:
         remedy = "\nIs --app-dir the folder that it is imported from?"
-    elif error["type"] == "ModuleNotFoundError":
+    elif error["type"] == "ModuleNotFoundError" and error["missing_module"]:
         remedy = _install(app, error["missing_module"].partition(".")[0])
     elif error["type"] == "KeyError":
         remedy = "\nIf this is a variable of its environment: --env-file gives it some."

@@ -235,15 +235,20 @@ class LocalRunner:
     def _environment(self, deployment: Deployment, settings: Mapping[str, str]) -> dict[str, str]:
         inherited = inherited_environment(without=SETTINGS)
         app = self._options.app
-        search = [self._first_on_path(deployment), app.folder, self._copied]
+        search: list[Path | str] = [self._first_on_path(deployment), app.folder, self._copied]
         if deployment.group is not None:
             search.append(self._options.root / "peers")
+        if own := app.environment.get("PYTHONPATH"):
+            search.append(own)
+        # Nothing is written to the folder of somebody's app.
+        unwritten = {"PYTHONDONTWRITEBYTECODE": "1"} if self._options.serves_own_app else {}
         return inherited | {
             "PATH": f"{app.python.parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, search))),
             "PYTHONUNBUFFERED": "1",
             "VIRTUAL_ENV": str(app.python.parent.parent),
+            **unwritten,
             **app.environment,
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, search))),
             **settings,
         }
 

@@ -92,6 +92,7 @@ class TestExamination:
             ("import sys\nsys.exit(7)\n", "sys.exit()"),
             ("import os\nos._exit(7)\n", "status 7"),
             ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "signal 11"),
+            ("raise ModuleNotFoundError('install foo')\n", "install foo"),
             ("1 / 0\n", "ZeroDivisionError"),
             ("def broken(:\n", "SyntaxError"),
         ],
@@ -192,7 +193,7 @@ def test_an_app_in_its_own_environment_runs_behind_every_production_server(
         "    return [b'order %d ' % time.time_ns() + b'x' * (next(count) % 7)]\n",
     )
     python = environment_with_servers(tmp_path / "venv")
-    (tmp_path / "env").write_text("KEY=secret\n")
+    (tmp_path / "env").write_text("KEY=secret\nPYTHONPATH=/nowhere\n")
     ended = run(
         *(tmp_path, "run", *SMALL, "--app", "database:application", "--app-dir", str(place)),
         *("--python", str(python), "--env-file", str(tmp_path / "env"), "--url-path", "/order?a=1"),
@@ -211,6 +212,7 @@ def test_an_app_in_its_own_environment_runs_behind_every_production_server(
             assert trial.environment["KEY"] == "(from --env-file)"
             assert "flask_app/" in " ".join(trial.commands["server"])
     assert any("no two answers" in note for note in ended.run.notes)
+    assert [file.name for file in place.iterdir()] == ["database.py"]  # nothing is written there
     for file in tmp_path.glob("results/*/run.json"):
         assert "hunter2" not in file.read_text()
         assert "secret" not in file.read_text()

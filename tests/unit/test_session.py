@@ -133,6 +133,10 @@ class TestWorkload:
         own = workload_of(a_request(app="shop:app"))
         assert (own.path, own.body, own.delay) == ("/", None, None)
 
+    def test_a_path_of_the_users_own_takes_no_delay(self) -> None:
+        with pytest.raises(UsageError, match="takes no delay"):
+            workload_of(a_request(app="shop:app", delay=5.0))
+
     def test_an_unknown_one_is_named(self) -> None:
         with pytest.raises(UsageError, match=r"no workload is called 'apy'. Did you mean api\?"):
             workload_of(a_request(workload="apy"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import TrialError
-from bench.model import Target, Verification
+from bench.model import Request, Target, Verification
 from bench.verify import (
     BURST_LIMIT,
     BURST_SECONDS,
@@ -20,6 +20,7 @@ from bench.verify import (
     SHORTEST_DELAY,
     Answer,
     Burst,
+    headers_as_ab_does,
     plan_burst,
     readiness,
     served_at_once,
@@ -270,6 +271,15 @@ class TestWarmUp:
     def test_a_wrong_answer_is_told(self) -> None:
         with serving(status=500) as target, pytest.raises(TrialError, match="warm-up failed: sta"):
             warm_up(target, a_workload(), concurrency=5, limit=1.0)
+
+
+def test_what_is_sent_is_what_ab_sends() -> None:
+    plain = {"User-Agent": "ApacheBench/2.3", "Accept": "*/*"}
+    assert headers_as_ab_does(Request()) == plain
+    posted = headers_as_ab_does(Request("POST", {"user-agent": "x"}, "a=1"))
+    assert posted == {**plain, "User-Agent": "x", "Content-Type": "text/plain"}
+    json = headers_as_ab_does(Request("POST", {"content-type": "application/json"}, "{}"))
+    assert json["Content-Type"] == "application/json"
 
 
 class TestReadiness:

@@ -73,6 +73,13 @@ def test_only_rounds_that_are_valid_on_both_sides_count() -> None:
     assert not container_costs(a_run(without(2, 100), failed))
 
 
+def test_a_variant_beside_it_is_no_part_of_the_pair() -> None:
+    variant = a_trial(replace(BARE, name="gevent-uwsgi@ares"), measurement=a_measurement(25))
+    for trials in ((without(1, 100), variant), (variant, without(1, 100))):
+        (cost,) = container_costs(a_run(*trials, within(1, 80)))
+        assert cost.ratios["rps"].value == pytest.approx(0.8)
+
+
 def test_there_is_none_where_deployments_ran_one_way() -> None:
     run = a_run(without(1, 100), without(2, 100))
     assert not container_costs(run)

@@ -1,6 +1,7 @@
 """Variants beside their deployments, and ours beside the peers, worked out by hand."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_a_variant_is_paired_with_what_it_changes() -> None:
     assert estimate is not None
     assert estimate.paired
     assert estimate.interval.low < 1.1 < estimate.interval.high
+
+
+def test_with_two_runners_it_is_paired_with_the_one_of_its_own() -> None:
+    boxed = replace(OURS, runner="compose")
+    local = replace(OURS, name="gevent-uwsgi@local")
+    ares = replace(ARES, name="gevent-uwsgi@ares@local")
+    rates = ((boxed, 50), (local, 100), (ares, 110))
+    (effect,) = variant_effects(
+        a_run(*(a_trial(each, measurement=a_measurement(rate)) for each, rate in rates))
+    )
+    assert (effect.deployment, effect.base) == (ares.name, local.name)
+    assert effect.ratios["rps"].value == pytest.approx(1.1)
 
 
 def test_the_fastest_of_ours_stands_beside_each_peer() -> None:
