@@ -308,9 +308,10 @@ def _path(environ: WSGIEnvironment) -> str:
 def _text(value: str | None) -> str:
     """Return what a client has sent as it meant it (WSGI hands over bytes as Latin-1)."""
     value = (value or "")[:LONGEST]
-    if value.isascii():
+    if value.isascii() and value.isprintable():
         return value
-    return value.encode("latin-1", "replace").decode("utf-8", "replace")
+    # a fifth: escaped, each may take twelve bytes, and a line has to stay below PIECE
+    return value.encode("latin-1", "replace").decode("utf-8", "replace")[: LONGEST // 5]
 
 
 def _quoted(value: object) -> str:

@@ -272,12 +272,20 @@ class HttpClient:
             raise ProtocolError(f"the proxy refused the tunnel with status {status}")
 
     def _path_of(self, path: str, location: str) -> str:
-        origin = f"{self._url.scheme}://{_host_and_port(self._url)}"
-        goal = urlsplit(urljoin(f"{origin}{self._url.path.rstrip('/')}{path}", location))
         prefix = self._url.path.rstrip("/")
-        if f"{goal.scheme}://{_host_and_port(goal)}" != origin or not goal.path.startswith(prefix):
+        origin = f"{self._url.scheme}://{_host_and_port(self._url, always=True)}"
+        try:
+            goal = urlsplit(urljoin(f"{origin}{prefix}{path}", location))
+            there = f"{goal.scheme}://{_host_and_port(goal, always=True)}"
+        except ValueError as error:
+            raise ProtocolError(f"redirected to no URL: {location!r}") from error
+        if there != origin or not f"{goal.path}/".startswith(f"{prefix}/"):
             raise ProtocolError(f"redirected to another service: {location}")
-        return goal._replace(scheme="", netloc="", fragment="").geturl().removeprefix(prefix) or "/"
+        inside = goal.path.removeprefix(prefix) or "/"
+        target = goal._replace(scheme="", netloc="", path=inside, fragment="").geturl()
+        if not _TARGET.fullmatch(target):
+            raise ProtocolError(f"redirected to no URL: {location!r}")
+        return target
 
 
 def _forget_connections() -> None:

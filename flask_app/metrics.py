@@ -252,7 +252,8 @@ def forget_the_dead() -> None:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # somebody else who reads was faster
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]
         except PermissionError:
             pass  # it is there, and somebody else's
 

@@ -374,6 +374,21 @@ def test_no_redirect_leaves_the_service(connect: Connect, goal: str) -> None:
         assert len(api.requests) == 1
 
 
+@pytest.mark.parametrize("goal", ["http://[bad", "http://127.0.0.1:99999/", "/a b"])
+def test_a_redirect_to_what_is_no_url_blames_the_service(connect: Connect, goal: str) -> None:
+    with service([redirect(goal), OK]) as api, pytest.raises(ProtocolError, match="no URL"):
+        connect(api.url, redirects=5).get("/")
+
+
+def test_a_redirect_stays_below_the_services_own_path(connect: Connect) -> None:
+    with service([redirect("/api?page=2"), OK, redirect("/apix")]) as api:
+        client = connect(f"{api.url}/api", redirects=5)
+        assert client.get("/").status == 200
+        assert api.requests[1].split(b" HTTP")[0] == b"GET /api/?page=2"
+        with pytest.raises(ProtocolError, match="another service"):
+            client.get("/")
+
+
 # ---- TLS and proxies -------------------------------------------------------------------------
 
 
