@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from gevent.lock import DummySemaphore
 from gunicorn.workers import ggevent  # type: ignore[import-untyped]
 
 if importlib.util.find_spec("psycopg2"):
@@ -45,6 +46,9 @@ class Server(ggevent.StreamServer):  # type: ignore[misc]
     def close(self) -> None:
         """Stop accepting (gunicorn#3397)."""
         if self.started:
+            # above ASYNC_CORES, too: nobody else will take them
+            self.full = lambda: False
+            self.pool._semaphore = DummySemaphore()
             self.max_accept = backlog
             self._do_read()
         super().close()

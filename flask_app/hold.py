@@ -22,7 +22,7 @@ import sys
 import time
 
 SETTLED = 0.2  # seconds for which the queue has to be empty: longer than a handshake takes
-TAKEN_WITHIN = 30.0  # seconds for a server that takes nobody: it will not take these either
+TAKEN_WITHIN = 30.0  # seconds in which a server takes nobody: it will not take these either
 STOPS_ACCEPTING = 1.5  # seconds: gunicorn's gevent workers look once a second
 
 HANDED_ON = 3  # the descriptor that systemd uses, too: sd_listen_fds(3)
@@ -65,18 +65,26 @@ def stop(server: int, listener: socket.socket) -> int:
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in DROP_SYN))
     program = struct.pack("HP", len(DROP_SYN), ctypes.addressof(code))
     listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-    now = time.monotonic()
-    settled, end = now + SETTLED, now + TAKEN_WITHIN
-    while now < min(settled, end):
-        time.sleep(0.01)
-        now = time.monotonic()
-        if queued(listener):
-            settled = now + SETTLED
+    wait_until_taken(listener)
     os.kill(server, signal.SIGTERM)
     if not signal.sigtimedwait({signal.SIGCHLD}, STOPS_ACCEPTING):
         # those who knock are told now that nobody opens, and can try elsewhere
         listener.shutdown(socket.SHUT_RD)
     return status_of(os.waitpid(server, 0)[1])
+
+
+def wait_until_taken(listener: socket.socket) -> None:
+    """Return when the queue has been empty for a while, or nobody is taken from it any more."""
+    before, now = 0, time.monotonic()
+    settled, end = now + SETTLED, now + TAKEN_WITHIN
+    while now < min(settled, end):
+        time.sleep(0.01)
+        waiting, now = queued(listener), time.monotonic()
+        if waiting:
+            settled = now + SETTLED
+        if waiting < before:
+            end = now + TAKEN_WITHIN
+        before = waiting
 
 
 def queued(listener: socket.socket) -> int:
@@ -102,6 +110,7 @@ def main() -> int:
         if number == signal.SIGHUP:
             os.kill(server, signal.SIGTERM)
             os.waitpid(server, 0)
+            signal.sigtimedwait({signal.SIGCHLD}, 0)  # of the one that has ended, not of the next
             server = start(listener, sys.argv[1:])
         elif number == signal.SIGCHLD:
             ended, status = os.waitpid(server, os.WNOHANG)

@@ -17,6 +17,7 @@ import socket
 import sys
 
 import gevent
+from gevent.lock import DummySemaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
@@ -55,6 +56,9 @@ class Server(WSGIServer):
     def close(self) -> None:
         """Stop accepting."""
         if self.started:
+            # above ASYNC_CORES, too: nobody else will take them
+            self.full = lambda: False  # type: ignore[method-assign]
+            self.pool._semaphore = DummySemaphore()  # type: ignore[union-attr]
             self.max_accept = BACKLOG
             self._do_read()  # type: ignore[attr-defined]
         super().close()

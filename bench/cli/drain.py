@@ -37,9 +37,7 @@ from bench.report import drain as text
     "--delay",
     envvar="DELAY",
     type=float,
-    default=1.0,
-    show_default=True,
-    help="Seconds that a request waits for others.",
+    help="Seconds that a request of the demo waits for others.  [default: the workload's: 1]",
 )
 @option(
     "--rounds",

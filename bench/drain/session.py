@@ -35,7 +35,7 @@ class DrainRequest:
     events: tuple[str, ...]
     """In any order; none: all."""
     concurrency: int
-    delay: float
+    delay: float | None
     rounds: int
     seed: int | None
     workers: int | None
@@ -114,10 +114,17 @@ def _execute(
 
 
 def workload_of(request: DrainRequest) -> Workload:
-    """Return what a request does."""
-    workload = with_delay(load_catalog().workload(WORKLOAD), request.delay)
+    """Return what a request does.
+
+    Raises:
+        UsageError: a delay is given, and the path that is asked for does not take any.
+
+    """
+    workload = load_catalog().workload(WORKLOAD)
     if request.url_path is not None or request.app is not None:
         workload = with_own_path(workload, request.url_path or "/")
+    if request.delay is not None:
+        workload = with_delay(workload, request.delay)
     if request.app is not None or request.app_dir is not None:
         workload = replace(workload, uses=())  # the slow API belongs to the demo
     return workload

@@ -50,9 +50,9 @@ def serving(server: Server) -> list[psutil.Process]:
     return [p for p in [root, *root.children(recursive=True)] if not p.children()]
 
 
-def ask(port: int) -> socket.socket:
+def ask(port: int, path: str = "/hello") -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
-    client.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     return client
 
 
@@ -84,6 +84,26 @@ def test_a_stop_answers_all_who_wait_in_the_queue(stage: Stage, name: str) -> No
     assert not accepts(server.port)
 
 
+@pytest.mark.parametrize("name", ["gevent-pywsgi", "gevent-gunicorn", "gevent-uwsgi, held"])
+def test_a_stop_answers_those_as_well_for_whom_no_slot_was_free(stage: Stage, name: str) -> None:
+    slots, queued = 5, 20
+    with HeldApi().running() as api:
+        url = f"http://127.0.0.1:{api.port}"
+        server = stage.serve(STOPPED[name], ASYNC_CORES=str(slots), API_URL=url)
+        clients = [ask(server.port, "/") for _ in range(slots)]
+        eventually(lambda: api.seen == slots, "all slots are taken")
+        clients += [ask(server.port) for _ in range(queued)]
+
+        server.term()
+        if "held" not in name:  # hold.py lets the server take them first, and that needs slots
+            eventually(lambda: not accepts(server.port), "it has stopped accepting")
+        api.release.set()
+
+        answers = [answer(client) for client in clients]
+    assert [b" 200 OK" in each for each in answers] == [True] * (slots + queued)
+    assert server.process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("name", ["gevent-pywsgi", "gevent-uwsgi", "sync-gunicorn"])
 def test_who_comes_during_a_restart_waits_for_the_new_server(stage: Stage, name: str) -> None:
     with HeldApi().running() as api, ThreadPoolExecutor(1) as pool:
@@ -101,6 +121,38 @@ def test_who_comes_during_a_restart_waits_for_the_new_server(stage: Stage, name:
         assert answer(second).endswith(b"hello\n")
     assert not before & set(serving(server))
     assert server.process.is_running()
+
+
+def test_a_stop_during_a_restart_refuses_who_comes(stage: Stage) -> None:
+    with HeldApi().running() as api:
+        url = f"http://127.0.0.1:{api.port}"
+        server = stage.serve(HELD["gevent-pywsgi, held"], API_URL=url)
+        first = ask(server.port, "/")
+        eventually(lambda: api.seen == 1, "a request is in flight")
+        os.kill(server.process.pid, signal.SIGHUP)
+        eventually(lambda: not _accepted(ask(server.port)), "it has stopped accepting")
+        second = ask(server.port, "/")
+        server.term()
+
+        api.release.set()
+        assert b" 200 OK" in answer(first)
+        api.release.clear()
+        eventually(lambda: api.seen == 2, "the new server has taken who waited")
+
+        eventually(lambda: _refused(server.port), "newcomers are told")
+        api.release.set()
+        assert b" 200 OK" in answer(second)
+    assert server.process.wait(DEADLINE) == 0
+
+
+def _refused(port: int) -> bool:
+    """Whether a connection is refused, and not merely left without an answer."""
+    with suppress(TimeoutError):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def _accepted(client: socket.socket) -> bool:

@@ -17,7 +17,7 @@ PRODUCTION = (
     "nginx-gunicorn", "nginx-uwsgi",
 )  # fmt: skip
 REQUEST = DrainRequest(
-    deployments=(), events=(), concurrency=200, delay=1.0, rounds=2, seed=1, workers=None,
+    deployments=(), events=(), concurrency=200, delay=None, rounds=2, seed=1, workers=None,
     keep_alive=False, plain=False, app=None, app_dir=None, python=None, env_file=None,
     url_path=None, command=("flask-bench", "drain"),
 )  # fmt: skip
@@ -35,6 +35,27 @@ def texts(event: str, *, plain: bool = False) -> dict[str, str]:
 def test_everything_that_is_made_for_production_is_chosen() -> None:
     chosen = chosen_of(REQUEST, workload_of(REQUEST))
     assert tuple(sorted(d.name for d in chosen)) == tuple(sorted(PRODUCTION))
+
+
+@pytest.mark.parametrize(
+    ("asked", "delay"),
+    [
+        (REQUEST, 1.0),
+        (replace(REQUEST, delay=0.3), 0.3),
+        (replace(REQUEST, url_path="/hello"), None),
+        (replace(REQUEST, app="shop:app"), None),
+    ],
+)
+def test_a_request_waits_as_the_workload_says(asked: DrainRequest, delay: float | None) -> None:
+    assert workload_of(asked).delay == delay
+
+
+@pytest.mark.parametrize(
+    "own", [replace(REQUEST, url_path="/hello"), replace(REQUEST, app="shop:app")]
+)
+def test_a_delay_that_nothing_takes_is_refused(own: DrainRequest) -> None:
+    with pytest.raises(UsageError, match="takes no delay"):
+        workload_of(replace(own, delay=0.3))
 
 
 @pytest.mark.parametrize("name", ["devserver", "peer-sanic"])
