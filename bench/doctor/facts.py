@@ -126,6 +126,8 @@ class FlaskApp:
     debug: bool = False
     testing: bool = False
     secret: Secret | None = None
+    signs_sessions: bool = True
+    """Whether the session is a signed cookie; others keep it on a server, and need no key."""
     middleware: tuple[str, ...] = ()
     limiter_in_memory: bool = False
     socketio: bool = False
@@ -178,7 +180,6 @@ class Imported:
     changed_signals: tuple[SignalHandler, ...] = ()
     flask_app: FlaskApp | None = None
     patch_calls: tuple[PatchCall, ...] = ()
-    patch_warnings: tuple[str, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
     """What could not be looked at, and why."""
 

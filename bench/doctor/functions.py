@@ -11,7 +11,7 @@ HOOKS = frozenset(
         "context_processor", "app_context_processor",
     }
 )  # fmt: skip
-OTHER_FRAMEWORKS = frozenset({"quart", "fastapi", "starlette", "sanic", "litestar", "aiohttp"})
+OTHER_FRAMEWORKS = frozenset({"quart", "fastapi", "starlette", "sanic", "litestar", "aiohttp.web"})
 """Whose routes look alike, and are served in another way."""
 COMMANDS = frozenset({"command", "group", "shell_context_processor"})
 VIEW_CLASSES = frozenset(
@@ -65,6 +65,11 @@ class Call:
         return None
 
     @property
+    def is_of_a_shell(self) -> bool:
+        """Whether it is made from a shell only, where no server and no patch is."""
+        return self.guarded or bool(self.function and self.function.is_command)
+
+    @property
     def is_open(self) -> bool:
         """Whether it is given arguments that cannot be seen here."""
         starred = any(isinstance(each, ast.Starred) for each in self.node.args)
@@ -84,6 +89,11 @@ def makes_view(decorator: ast.expr) -> bool:
     return any(
         isinstance(text, str) and (text.startswith("/") or name == "route") for text in texts
     )
+
+
+def is_main_guard(node: ast.If) -> bool:
+    """Tell whether what is below runs only when the file is the program."""
+    return "__name__" in ast.unparse(node.test)
 
 
 def attribute(node: ast.expr) -> str | None:

@@ -11,6 +11,7 @@ from bench.doctor.functions import (
     Call,
     Function,
     attribute,
+    is_main_guard,
     locals_of,
     makes_view,
 )
@@ -90,7 +91,7 @@ class Reader(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         """Note what runs only when the file is the program."""
-        if "__name__" in ast.unparse(node.test):
+        if is_main_guard(node):
             before, self._guarded = self._guarded, True
             for each in node.body:
                 self.visit(each)
@@ -208,7 +209,8 @@ class Reader(ast.NodeVisitor):
 
     def _mark_views(self) -> None:
         """Mark what is given to ``add_url_rule``, too; in a file of another framework nothing."""
-        if OTHER_FRAMEWORKS & {name.partition(".")[0] for name, _ in self.imports}:
+        imported = [f"{name}." for name, _ in self.imports]
+        if any(name.startswith(f"{other}.") for name in imported for other in OTHER_FRAMEWORKS):
             for function in self.functions.values():
                 function.is_view = False
             return

@@ -61,7 +61,7 @@ def comments_of(file: Path, known: Collection[str]) -> tuple[Ignored, ...]:
         return ()
     found: list[Ignored] = []
     for line, comment, alone in _comments(file, text):
-        match = COMMENT.match(comment)
+        match = COMMENT.search(comment)
         if match:
             where = f"{file}:{line}"
             parts = REST.fullmatch(match["rest"].strip())
@@ -95,11 +95,9 @@ def _comments(file: Path, text: str) -> Iterator[tuple[int, str, bool]]:
     """Yield the line, the comment, and whether it is alone on its line."""
     if file.suffix != ".py":
         for number, line in enumerate(text.splitlines(), start=1):
-            start = next((i for i, character in enumerate(line) if character in "#;"), None)
-            if start is not None:
-                found = COMMENT.search(line)
-                if found:
-                    yield number, found[0], not line[: found.start()].strip()
+            found = COMMENT.search(line)
+            if found:
+                yield number, found[0], not line[: found.start()].strip()
         return
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.doctor.findings import Evidence
-from bench.doctor.functions import Call, Function
+from bench.doctor.functions import Call, Function, is_main_guard
 from bench.doctor.reader import Reader
 
 
@@ -24,6 +24,18 @@ class Source:
     text: str
     tree: ast.Module = field(repr=False)
     reader: Reader = field(repr=False)
+
+    @cached_property
+    def of_a_shell(self) -> frozenset[ast.AST]:
+        """All nodes of commands and below ``__main__``: what runs from a shell only."""
+        commands = (each.node for each in self.reader.functions.values() if each.is_command)
+        guarded = (
+            inner
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.If) and is_main_guard(node)
+            for inner in node.body
+        )
+        return frozenset(node for top in (*commands, *guarded) for node in ast.walk(top))
 
     def evidence(self, line: int) -> Evidence:
         """Return a line of it."""

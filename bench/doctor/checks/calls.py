@@ -62,7 +62,7 @@ def no_timeout(facts: Facts) -> Iterator[Finding]:
     own_adapter = any(True for _ in sources.subclasses("HTTPAdapter"))
     for use in sources.calls(*TIMEOUT_AT):
         call = use.call
-        if call.guarded or call.is_open or (call.function and call.function.is_command):
+        if call.is_of_a_shell or call.is_open:
             continue
         of_requests = call.name.startswith("requests.")
         if (own_adapter and call.name in OF_A_SESSION) or (bounded and not of_requests):

@@ -137,20 +137,24 @@ def per_request(facts: Facts) -> Iterator[Finding]:
 
 
 def copy(facts: Facts) -> Iterator[Finding]:
-    """Find these methods in files that use psycopg2."""
+    """Find these methods in files that use psycopg2, except in commands and below ``__main__``."""
     for module in dict.fromkeys(each.module for each, _, _ in facts.sources.imports("psycopg2")):
         source = facts.sources.by_module[module]
         for node in ast.walk(source.tree):
             called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Attribute) and called.attr in COPIES:
+            if node in source.of_a_shell or not isinstance(called, ast.Attribute):
+                continue
+            if called.attr in COPIES:
                 evidence = source.evidence(called.lineno)
                 yield Finding(COPY, f"{called.attr}() is called", (evidence,))
 
 
 def connect_timeout(facts: Facts) -> Iterator[Finding]:
-    """Find it among the arguments of psycopg2.connect."""
+    """Find it among the arguments of psycopg2.connect, except where there is no gevent."""
     for use in facts.sources.calls("psycopg2.connect"):
-        if use.call.argument("connect_timeout") is not None and not _is_bounded(use):
+        if use.call.is_of_a_shell or _is_bounded(use):
+            continue
+        if use.call.argument("connect_timeout") is not None:
             yield Finding(CONNECT_TIMEOUT, f"{use.where} relies on it", (use.evidence,))
 
 

@@ -156,7 +156,8 @@ def weak_key(facts: Facts) -> Iterator[Finding]:
 
 def no_key(facts: Facts) -> Iterator[Finding]:
     """Find the use of sessions where there is none."""
-    if facts.imported.flask_app is None or facts.imported.flask_app.secret:
+    app = facts.imported.flask_app
+    if app is None or app.secret or not app.signs_sessions:
         return
     uses = [source.evidence(line) for source, _, line in facts.sources.imports("flask.session")]
     uses += [use.evidence for use in facts.sources.calls("flask.flash")]

@@ -41,6 +41,7 @@ def flask_app(served: Any) -> dict[str, Any] | None:
         "debug": bool(app.debug),
         "testing": bool(app.testing),
         "secret": fingerprint(app.secret_key),
+        "signs_sessions": hasattr(app.session_interface, "get_signing_serializer"),
         "middleware": around + unwrapped(app.wsgi_app)[0],
         "limiter_in_memory": limits_in_memory(app),
         "socketio": type(app.extensions.get("socketio")).__name__ == "SocketIO",

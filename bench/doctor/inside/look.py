@@ -17,7 +17,6 @@ import resource
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +119,10 @@ def record_late_patches(sensitive: list[str], early: set[str]) -> dict[str, Any]
     Into ``early`` go all modules that were there before the first.
     """
     try:
-        from gevent import events, monkey  # noqa: PLC0415
+        from gevent import events  # noqa: PLC0415
     except Exception:  # noqa: BLE001
         return {}
     calls: list[dict[str, Any]] = []
-    said: list[str] = []
-    shown = warnings.showwarning
 
     def on_event(event: Any) -> None:
         if type(event).__name__ != "GeventWillPatchAllEvent":
@@ -138,15 +135,8 @@ def record_late_patches(sensitive: list[str], early: set[str]) -> dict[str, Any]
         loaded = [name for name in sensitive if name in sys.modules]
         calls.append({"file": frame.f_code.co_filename, "line": frame.f_lineno, "loaded": loaded})
 
-    def on_warning(message: Any, category: Any, *where: Any, **more: Any) -> None:
-        if category.__name__ == "MonkeyPatchWarning":
-            said.append(str(message))
-        shown(message, category, *where, **more)
-
     events.subscribers.append(on_event)
-    warnings.showwarning = on_warning
-    warnings.simplefilter("always", monkey.MonkeyPatchWarning)
-    return {"patch_calls": calls, "patch_warnings": said}
+    return {"patch_calls": calls}
 
 
 OURS = ("__main__", "gevent", "zope")

@@ -36,6 +36,13 @@ def test_a_comment_on_the_line(tmp_path: Path) -> None:
     assert [each.silenced for each in shown] == ["the proxy bounds it", None]
 
 
+@pytest.mark.parametrize("name", ["shop.py", "shop.service"])
+def test_a_comment_behind_that_of_another_tool(tmp_path: Path, name: str) -> None:
+    line = "get(URL)  # noqa: S113  # doctor: ignore[call-without-timeout] the proxy bounds it\n"
+    (found,) = comments_of(written(tmp_path, line, name), KNOWN)
+    assert (found.line, found.reason) == (1, "the proxy bounds it")
+
+
 def test_a_comment_above_the_line_and_several_checks(tmp_path: Path) -> None:
     file = written(
         tmp_path,
