@@ -3,7 +3,7 @@
 # is. Works with GNU make from 3.81, macOS's own.
 
 VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES \
-             RUNNER URL LOAD APP APP_DIR APP_PYTHON ENV_FILE URL_PATH METHOD BODY EXPECT_STATUS \
+             RUNNER URL LOAD APP APP_DIR APP_PYTHON ENV_FILE SCENARIO URL_PATH METHOD BODY EXPECT_STATUS \
              EXPECT_BODY PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC THRESHOLD
 
 # flask-bench reads these from its environment. From make's command line they are handed on as they
@@ -66,11 +66,12 @@ help:  ## this text
 ##   WORKERS= THREADS= ASYNC_CORES=   how the server is sized
 ##   RUNNER=local                 where it runs: local, compose (containers), local,compose (both, in
 ##                                one run) or external, with URL=http://127.0.0.1:8000
-##   LOAD=ab                      what generates the load
+##   LOAD=ab                      what generates the load; builtin takes a scenario
 ##   APP=module:app               an app of your own instead of flask_app/app.py
 ##   APP_DIR=~/shop               where that app is imported from
 ##   APP_PYTHON=~/shop/.venv      its virtual environment; ENV_FILE=.env gives it variables
 ##   URL_PATH=/hello              the path to request; METHOD=POST BODY=@cart.json
+##   SCENARIO=visitors.toml       several requests, and how often each of them comes
 ##   BASE=results/<one>           compare with this run afterwards; METRIC=cpu THRESHOLD=3%
 ##
 ## Examples:

@@ -12,7 +12,7 @@ from bench.analysis.metrics import cpu_per_request
 from bench.catalog import load_catalog
 from bench.errors import TrialError, UsageError
 from bench.execute import Observer, execute
-from bench.load import load_generator
+from bench.load import FOR_ONE_REQUEST, load_generator
 from bench.model import Deployment, Load, Trial
 from bench.own_app.app import DEMO_APP, OwnApp
 from bench.plan import PlannedTrial, estimated_seconds, plan_trials
@@ -49,7 +49,7 @@ class CalibrationRequest:
     handicaps: tuple[float, ...]
     """Added CPU cost per request, as a part of its own."""
     seed: int | None
-    generator: str
+    generator: str | None
     results: Path
     command: tuple[str, ...]
 
@@ -71,8 +71,12 @@ def carry_out_calibration(
     workload = catalog.workload(request.workload)
     (chosen,) = catalog.chosen((request.deployment,), workload)
     deployment = chosen.with_settings(workers=request.workers)
-    load = Load(request.concurrency or workload.load.concurrency, duration=request.duration)
-    generator = load_generator(request.generator)
+    generator = load_generator(request.generator or FOR_ONE_REQUEST)
+    load = Load(
+        request.concurrency or workload.load.concurrency,
+        duration=request.duration,
+        lone_requests=generator.lone_requests,
+    )
     generator.check(load)
     seed = random.randrange(2**32) if request.seed is None else request.seed  # noqa: S311
     folder = new_run_folder(request.results, f"calibrate-{workload.name}")

@@ -146,7 +146,7 @@ def _read(
     return found
 
 
-LOAD_KEYS = frozenset(Load.__dataclass_fields__)
+LOAD_KEYS = frozenset(Load.__dataclass_fields__) - {"lone_requests"}
 
 
 def _fold_load(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from bench.analysis.limits import ceiling_of
 from bench.errors import UsageError
-from bench.model import OWN, Deployment, Load, Request, Workload
+from bench.model import OWN, Deployment, Load, MixedRequest, Request, Workload
 
 OVERHEAD = 2.5
 """Seconds that a trial takes beside its load, for the estimate."""
@@ -101,10 +101,7 @@ def with_own_path(workload: Workload, path: str) -> Workload:
         UsageError: it is no path.
 
     """
-    if not path.startswith("/"):
-        raise UsageError(f"URL_PATH is {path!r}; it has to begin with a slash, as in /checkout")
-    if any(character.isspace() for character in path):
-        raise UsageError(f"URL_PATH is {path!r}; write a space in it as %20")
+    check_path(path, "URL_PATH")
     return replace(
         workload,
         name=OWN,
@@ -113,6 +110,33 @@ def with_own_path(workload: Workload, path: str) -> Workload:
         delay=None,
         body=None,
         database_share=0.0,
+    )
+
+
+def check_path(path: str, named: str) -> None:
+    """Refuse what is no path; ``named``: what the user knows it by.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    if not path.startswith("/"):
+        raise UsageError(f"{named} is {path!r}; it has to begin with a slash, as in /checkout")
+    if any(character.isspace() for character in path):
+        raise UsageError(f"{named} is {path!r}; write a space in it as %20")
+
+
+def with_scenario(workload: Workload, mix: Sequence[MixedRequest]) -> Workload:
+    """Return the workload with several requests of the user's."""
+    first = mix[0]
+    return replace(
+        with_own_path(workload, first.path),
+        purpose=f"{len(mix)} requests of your own",
+        request=first.request,
+        status=first.status,
+        body=first.body,
+        bodies_vary=first.bodies_vary,
+        mix=tuple(mix),
     )
 
 
@@ -129,6 +153,19 @@ def with_request(
         UsageError: no request can look like that, or its answers could not be told from failures.
 
     """
+    check_request(request, expect_status)
+    if expect_body is not None:
+        workload = replace(workload, body=expect_body)
+    return replace(workload, request=request, status=expect_status)
+
+
+def check_request(request: Request, expect_status: int | None) -> None:
+    """Refuse what no request can be, and a status that load generators take for a failure.
+
+    Raises:
+        UsageError: it is such a one.
+
+    """
     if not METHOD.fullmatch(request.method):
         raise UsageError(f"--method: {request.method!r} is none, as GET, POST or DELETE are")
     if request.body is not None and request.method in {"GET", "HEAD"}:
@@ -139,9 +176,6 @@ def with_request(
             " only counts what is not 200 to 299, so a wrong answer could not be told from a"
             " right one. Give a request that succeeds"
         )
-    if expect_body is not None:
-        workload = replace(workload, body=expect_body)
-    return replace(workload, request=request, status=expect_status)
 
 
 def headers_of(lines: Sequence[str]) -> dict[str, str]:

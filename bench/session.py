@@ -11,23 +11,25 @@ from pathlib import Path
 from bench.catalog import load_catalog
 from bench.errors import BenchError, UsageError
 from bench.execute import Observer, execute
-from bench.load import LoadGenerator, load_generator
+from bench.load import (
+    FOR_ONE_REQUEST,
+    FOR_SEVERAL_REQUESTS,
+    LoadGenerator,
+    load_generator,
+)
 from bench.machine import fingerprint
-from bench.model import MASK, SECRET_HEADERS, Deployment, Request, Run, Workload
+from bench.model import MASK, SECRET_HEADERS, Deployment, Run, Workload
 from bench.own_app.app import OwnApp, own_app_or_demo
 from bench.plan import (
     LoadOverride,
     PlannedTrial,
-    headers_of,
     load_of,
     placed,
     plan_trials,
-    with_delay,
-    with_own_path,
-    with_request,
 )
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
+from bench.run_request import RunRequest, workload_of
 from bench.runners import RunnerOptions, make_runner, runner_names
 from bench.services.nginx import nginx_version
 from bench.services.postgres import mask_password
@@ -45,46 +47,6 @@ EXTERNAL = Deployment(
     slots_without_bound=True,
 )
 """What is measured at a URL where the user does not say which deployment it is."""
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for; ``None``: nothing in particular."""
-
-    deployments: tuple[str, ...]
-    """By name; none means all that suit the workload."""
-    workload: str
-    requests: int | None
-    duration: float | None
-    concurrency: int | None
-    delay: float | None
-    rounds: int
-    seed: int | None
-    workers: int | None
-    threads: int | None
-    async_cores: int | None
-    runner: str
-    generator: str
-    app: str | None
-    app_dir: Path | None
-    python: Path | None
-    env_file: Path | None
-    url_path: str | None
-    method: str | None
-    headers: tuple[str, ...]
-    """``Name: value`` lines."""
-    body: str | None
-    """Text, or ``@file`` with it."""
-    expect_status: int | None
-    expect_body: str | None
-    """Text, or ``@file`` with it."""
-    port: int | None
-    database_url: str | None
-    url: str | None
-    may_load_this_host: bool
-    results: Path
-    command: tuple[str, ...]
-    """The call itself, for the record."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +76,11 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
     runners = runner_names(request.runner)
     chosen = placed(_chosen(request, workload, runners), runners)
     seed = random.randrange(2**32) if request.seed is None else request.seed  # noqa: S311
-    plan = plan_of(request, workload, chosen, seed)
-    generator = load_generator(request.generator)
+    generator = generator_of(request, workload)
+    plan = tuple(
+        replace(p, load=replace(p.load, lone_requests=generator.lone_requests))
+        for p in plan_of(request, workload, chosen, seed)
+    )
     for planned in plan:
         generator.check(planned.load)
     folder = new_run_folder(request.results, workload.name)
@@ -165,44 +130,21 @@ def _chosen(
     return load_catalog().chosen(request.deployments, workload)
 
 
-def workload_of(request: RunRequest) -> Workload:
-    """Return the workload that was asked for, with the user's delay or path."""
-    workload = load_catalog().workload(request.workload)
-    own = request.app is not None or request.app_dir is not None
-    if request.url_path is not None or request.app is not None:
-        workload = with_own_path(workload, request.url_path or "/")
-    if request.delay is not None:
-        workload = with_delay(workload, request.delay)
-    if own:  # it calls what it calls: the slow API belongs to the demo
-        workload = replace(workload, uses=tuple(s for s in workload.uses if s != "api"))
-    return with_request(
-        workload,
-        request_of(request),
-        expect_status=request.expect_status,
-        expect_body=text_or_file("--expect-body", request.expect_body),
-    )
-
-
-def request_of(request: RunRequest) -> Request:
-    """Return what is sent, as the user wants it."""
-    body = text_or_file("--body", request.body)
-    method = request.method or ("GET" if body is None else "POST")
-    return Request(method.upper(), headers_of(request.headers), body)
-
-
-def text_or_file(option: str, value: str | None) -> str | None:
-    """Return the text itself, or that of the file that ``@file`` names.
+def generator_of(request: RunRequest, workload: Workload) -> LoadGenerator:
+    """Return the load generator that was asked for, or the one that suits.
 
     Raises:
-        UsageError: there is no such file, or it holds no text.
+        UsageError: there is none of this name, or it cannot send several requests.
 
     """
-    if value is None or not value.startswith("@"):
-        return value
-    try:
-        return Path(value[1:]).expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{option}: {value[1:]} cannot be read: {error}") from error
+    suits = FOR_SEVERAL_REQUESTS if workload.mix else FOR_ONE_REQUEST
+    generator = load_generator(request.generator or suits)
+    if workload.mix and not generator.several_requests:
+        raise UsageError(
+            f"{request.generator} sends one kind of request: leave LOAD out, or set"
+            f" LOAD={FOR_SEVERAL_REQUESTS}"
+        )
+    return generator
 
 
 def plan_of(
@@ -284,7 +226,7 @@ def new_record(
     skipped: Mapping[str, str] | None = None,
 ) -> Run:
     """Return the record of a run whose trials are still to come."""
-    programs = {"ab": generator.version, "nginx": nginx_version()}
+    programs = {generator.version.partition(" ")[0]: generator.version, "nginx": nginx_version()}
     return Run(
         schema=SCHEMA,
         id=folder.name,
@@ -295,7 +237,7 @@ def new_record(
         runner=runner,
         generator=generator.version,
         app=app,
-        workload=replace(workload, request=workload.request.without_secrets()),
+        workload=workload.without_secrets(),
         seed=seed,
         rounds=rounds,
         planned=tuple((p.round, p.deployment.name) for p in plan),

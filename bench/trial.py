@@ -11,7 +11,17 @@ from typing import Any
 from bench.analysis.limits import expected_at_once
 from bench.errors import BenchError, TrialError
 from bench.load import LoadGenerator
-from bench.model import Load, Measurement, Running, Surroundings, Trial, Workload
+from bench.mix import asks_of, failed_of, named, part_of, together
+from bench.model import (
+    Load,
+    Measurement,
+    Running,
+    Surroundings,
+    Target,
+    Trial,
+    Verification,
+    Workload,
+)
 from bench.observe.canary import spin
 from bench.observe.observation import Observation
 from bench.observe.sampler import snapshot
@@ -121,42 +131,56 @@ def _measure(
     notes: _Notes,
     progress: Progress,
 ) -> None:
-    workload, deployment, load = bench.workload, planned.deployment, planned.load
+    workload, load = bench.workload, planned.load
     with notes.phase("observe"):
         idle = snapshot(running.target.roles)
     progress("verify", 0.0)
     with notes.phase("verify"):
-        burst = plan_burst(
-            workload, concurrency=load.concurrency, at_once=expected_at_once(deployment, workload)
-        )
-        verification = notes.known["verification"] = verify(running.target, workload, burst)
+        verifications = _verify(running.target, planned, workload)
+        verification = notes.known["verification"] = together(verifications)
     progress("warm-up", 0.0)
     with notes.phase("warm-up"):
-        warm_up(running.target, workload, concurrency=load.concurrency, limit=WARM_UP_LIMIT)
+        for share, part in workload.parts():
+            clients = part_of(share, load.concurrency)
+            with named(part, workload):
+                warm_up(running.target, part, concurrency=clients, limit=share * WARM_UP_LIMIT)
     with notes.phase("observe"):
         observation = Observation(running.target.roles, bench.guardian)
     with notes.phase("load"), observation:
         measurement = notes.known["measurement"] = bench.generator.run(
-            running.target.url + workload.url_path(),
+            asks_of(running.target, workload, verifications),
             load,
             folder=folder,
             timeout=answer_within(workload, load),
             guardian=observation,
             progress=lambda done: progress("load", done),
-            request=workload.request,
-            any_length=verification.bodies_vary,
         )
     with notes.phase("observe"):
         notes.known["usage"] = observation.usage(idle)
         notes.known["surroundings"] = observation.surroundings()
         observation.write(folder / "samples.csv")
-    problem = invalid(measurement, None if verification.bodies_vary else verification.body_bytes)
+    learned = not (verification.bodies_vary or workload.mix)
+    problem = invalid(measurement, verification.body_bytes if learned else None)
+    if problem and len(workload.mix) > 1:
+        problem += f" ({failed_of(workload, measurement)})"
     try:
         running.check()
     except TrialError as ended:
         raise TrialError("\n".join(filter(None, (problem, str(ended))))) from ended
     if problem:
         raise TrialError(problem)
+
+
+def _verify(target: Target, planned: PlannedTrial, workload: Workload) -> tuple[Verification, ...]:
+    """Verify each request of the workload with as many at once as the load will have of it."""
+    at_once = expected_at_once(planned.deployment, workload)
+    found = []
+    for share, part in workload.parts():
+        clients = part_of(share, planned.load.concurrency)
+        burst = plan_burst(part, concurrency=clients, at_once=at_once)
+        with named(part, workload):
+            found.append(verify(target, part, burst))
+    return tuple(found)
 
 
 def answer_within(workload: Workload, load: Load) -> float:

@@ -89,7 +89,9 @@ def verify(target: Target, workload: Workload, burst: Burst) -> Verification:
     path = workload.url_path(burst.delay)
     answers = asyncio.run(_send(target, path, workload.request, burst.requests))
     body = answers[0].body if workload.body is None else workload.body.encode()
-    vary = workload.body is None and differ_by_themselves(target, workload, path, answers)
+    vary = workload.bodies_vary or (
+        workload.body is None and differ_by_themselves(target, workload, path, answers)
+    )
     for answer in answers:
         if problem := wrong(answer, None if vary else body, burst.delay, workload.status):
             raise TrialError(f"verification failed: {problem}")

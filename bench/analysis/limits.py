@@ -3,9 +3,6 @@
 from bench.analysis.ceiling import Ceiling, ceiling
 from bench.model import Deployment, Load, Workload
 
-LONE_REQUESTS = 1
-"""ab sends one request alone before the concurrent load."""
-
 
 def ceiling_of(deployment: Deployment, load: Load, workload: Workload) -> Ceiling | None:
     """Return the most that arithmetic allows; ``None`` where nothing waits."""
@@ -15,7 +12,7 @@ def ceiling_of(deployment: Deployment, load: Load, workload: Workload) -> Ceilin
         slots=deployment.slots,
         database_share=workload.database_share,
         connections=usable_connections(deployment, workload),
-        lone_requests=LONE_REQUESTS,
+        lone_requests=load.lone_requests,
     )
 
 

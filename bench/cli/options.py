@@ -79,9 +79,7 @@ generator = option(
     "--load",
     "generator",
     envvar="LOAD",
-    default="ab",
-    show_default=True,
-    help="The load generator.",
+    help="The load generator: ab, or builtin, which takes a scenario.  [default: what suits]",
 )
 results = option(
     "--results",

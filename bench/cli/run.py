@@ -11,7 +11,8 @@ from bench.cli.own_app import app_instead_of_the_demo, own_app_options
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report.progress import ProgressReport
-from bench.session import RunRequest, carry_out
+from bench.run_request import RunRequest
+from bench.session import carry_out
 from bench.store import load_run
 
 
@@ -69,6 +70,12 @@ from bench.store import load_run
 @shared.generator
 @app_instead_of_the_demo
 @own_app_options
+@option(
+    "--scenario",
+    envvar="SCENARIO",
+    type=click.Path(path_type=Path),
+    help="A file with several requests and how often each of them comes.",
+)
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the workload's.")
 @option(
     "--method", envvar="METHOD", help="How that is requested.  [default: GET; POST with --body]"
@@ -137,6 +144,7 @@ def run(
       flask-bench run --app 'shop:create_app()' --python ~/shop/.venv/bin/python --env-file .env
       flask-bench run --app shop:app --url-path /cart --body '{"item": 7}' \\
           --header 'Content-Type: application/json' --expect-status 201
+      flask-bench run --app shop:app --scenario visitors.toml --duration 30
       flask-bench run gevent-uwsgi --base results/20261120T120000Z-busy --metric cpu
     """
     # Read before anything is measured: a BASE that is none must not cost a run.

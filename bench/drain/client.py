@@ -18,6 +18,7 @@ from typing import Any
 import httptools
 
 from bench.drain.model import Exchange, Fate
+from bench.load.http_messages import Answer, request_message
 
 CONNECT_WITHIN = 10.0
 """Seconds; SYNs that are dropped are repeated after 1, 3 and 7 s."""
@@ -49,47 +50,6 @@ class Orders:
     request: dict[str, Any] = field(default_factory=dict)
     """Method, headers and body of the request."""
     ready_path: str = "/readyz"
-
-
-@dataclass
-class Answer:
-    """One response as it comes in."""
-
-    body: bytearray = field(default_factory=bytearray)
-    complete: bool = False
-    begun: bool = False
-    has_length: bool = False
-    keeps_alive: bool = False
-
-    def __post_init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
-
-    def feed(self, data: bytes) -> None:
-        """Take in what has come.
-
-        Raises:
-            httptools.HttpParserError: it is no HTTP.
-
-        """
-        self.begun = True
-        self.parser.feed_data(data)
-
-    def ended_by_closing(self) -> bool:
-        """Whether a response that has no length is whole because the connection ended."""
-        return self.begun and not self.has_length and bool(self.parser.get_status_code())
-
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        """Note whether it will say when it is complete."""
-        self.has_length |= name.lower() in {b"content-length", b"transfer-encoding"}
-
-    def on_body(self, data: bytes) -> None:
-        """Keep the body."""
-        self.body += data
-
-    def on_message_complete(self) -> None:
-        """Note that all of it is there, and whether the connection may be used again."""
-        self.complete = True
-        self.keeps_alive = self.parser.should_keep_alive()
 
 
 @dataclass
@@ -205,7 +165,7 @@ class Load:
         return None
 
     async def _probe(self) -> None:
-        request = _head("GET", self._orders.ready_path, self._orders, keep_alive=False) + b"\r\n"
+        request = request_message(_host(self._orders), self._orders.ready_path)
         while not self._stopping.is_set():
             at = time.monotonic()
             self.probes.append((at, await self._probe_once(request)))
@@ -233,21 +193,13 @@ class Load:
 
 def _request(orders: Orders) -> bytes:
     """Return the request as it goes over the wire."""
-    given = orders.request
-    body = (given.get("body") or "").encode()
-    head = _head(given.get("method", "GET"), orders.path, orders, keep_alive=orders.keep_alive)
-    lines = [f"{name}: {value}" for name, value in given.get("headers", {}).items()]
-    if body:
-        lines.append(f"Content-Length: {len(body)}")
-    return head + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
+    return request_message(
+        _host(orders), orders.path, keep_alive=orders.keep_alive, **orders.request
+    )
 
 
-def _head(method: str, path: str, orders: Orders, *, keep_alive: bool) -> bytes:
-    connection = "keep-alive" if keep_alive else "close"
-    return (
-        f"{method} {path} HTTP/1.1\r\nHost: {orders.host}:{orders.port}\r\n"
-        f"Connection: {connection}\r\n"
-    ).encode()
+def _host(orders: Orders) -> str:
+    return f"{orders.host}:{orders.port}"
 
 
 def _text(error: OSError) -> str:

@@ -3,19 +3,23 @@
 A new one is a file here with a class that satisfies ``LoadGenerator``, and a line in the table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from bench.errors import UsageError
 from bench.load.child import Guardian
-from bench.model import Load, Measurement, Request
+from bench.model import Ask, Load, Measurement
 
 LOAD_GENERATORS = {
     "ab": "bench.load.ab.Ab",
+    "builtin": "bench.load.builtin.Builtin",
 }
 """Name → dotted path of the class, imported only when it is chosen."""
+FOR_ONE_REQUEST = "ab"
+FOR_SEVERAL_REQUESTS = "builtin"
+"""Which of them is taken where nobody says."""
 
 
 class LoadGenerator(Protocol):
@@ -23,6 +27,8 @@ class LoadGenerator(Protocol):
 
     lone_requests: int
     """Requests that it sends one by one before the concurrent load: its ceiling depends on it."""
+    several_requests: bool
+    """Whether it can send more than one kind of request in one load."""
 
     @property
     def version(self) -> str:
@@ -33,7 +39,7 @@ class LoadGenerator(Protocol):
 
     def run(
         self,
-        url: str,
+        asks: Sequence[Ask],
         load: Load,
         *,
         folder: Path,
@@ -41,15 +47,12 @@ class LoadGenerator(Protocol):
         deadline: float | None = None,
         progress: Callable[[float], None] | None = None,
         guardian: Guardian | None = None,
-        request: Request | None = None,
-        any_length: bool = False,
     ) -> Measurement:
-        """Send the load to the URL and return what came back; TrialError if nothing is known.
+        """Send the load and return what came back; TrialError if nothing is known.
 
-        Raw output is kept in ``folder``. ``timeout``: seconds to wait for a response;
-        ``deadline``: seconds that the whole load may take. ``progress`` is told the part that is
-        done, from 0 to 1. ``request``: what is sent instead of a plain GET; ``any_length``: the
-        right bodies differ in length.
+        ``asks``: one request, or several in the proportion of their weights. Raw output is kept in
+        ``folder``. ``timeout``: seconds to wait for a response; ``deadline``: seconds that the
+        whole load may take. ``progress`` is told the part that is done, from 0 to 1.
         """
 
 

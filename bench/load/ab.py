@@ -16,18 +16,20 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import MissingToolError, TrialError, UsageError
 from bench.load.ab_report import AbReport, parse
-from bench.load.ab_rows import SLOW_CONNECT, latency_from_rows, slow_connects
+from bench.load.ab_rows import latency_from_rows, slow_connects
 from bench.load.child import Guardian, run_child
+from bench.load.latency import SLOW_CONNECT
 from bench.load.open_files import check_open_files, room_for
-from bench.model import Latency, Load, Measurement, Request
+from bench.load.progress import LoadProgress
+from bench.model import Ask, Latency, Load, Measurement, Request
 
 __all__ = ["Ab", "AbReport", "parse"]
 
@@ -70,6 +72,7 @@ class Ab:
     """The load generator ``ab``: one thread, HTTP/1.0, a new connection for each request."""
 
     lone_requests = 1
+    several_requests = False
 
     def __init__(self, executable: str = "ab") -> None:
         self.executable = executable
@@ -109,38 +112,29 @@ class Ab:
             )
         check_open_files(load.concurrency)
 
-    def command(
-        self,
-        url: str,
-        load: Load,
-        *,
-        timeout: float,
-        rows_file: Path,
-        request: Request | None = None,
-        any_length: bool = False,
-    ) -> tuple[str, ...]:
+    def command(self, ask: Ask, load: Load, *, timeout: float, rows_file: Path) -> tuple[str, ...]:
         """Return the command line; ``timeout`` in seconds, UsageError if the URL has no path.
 
         A body of the request is read from a file `BODY_FILE` beside ``rows_file``.
         """
-        if not urlsplit(url).path:
-            raise UsageError(f"ab needs a path in the URL: {url}/")
+        if not urlsplit(ask.url).path:
+            raise UsageError(f"ab needs a path in the URL: {ask.url}/")
         shape = ["-n", str(_requests(load)), "-c", str(load.concurrency)]
         if load.duration is not None:
             # -t sets -n to 50,000, unless -n comes after it.
             shape = ["-t", str(math.ceil(load.duration)), *shape]
         waits = str(max(1, math.ceil(timeout)))
-        sent = _sent(request or Request(), rows_file.with_name(BODY_FILE))
-        lengths = ("-l",) if any_length else ()
+        sent = _sent(ask.request, rows_file.with_name(BODY_FILE))
+        lengths = ("-l",) if ask.bodies_vary else ()
         # -r, so that a reset is counted and does not end the run.
         return (
             *(self.executable, "-r", *shape, "-s", waits, *lengths, *sent),
-            *("-g", str(rows_file), url),
+            *("-g", str(rows_file), ask.url),
         )
 
     def run(
         self,
-        url: str,
+        asks: Sequence[Ask],
         load: Load,
         *,
         folder: Path,
@@ -148,8 +142,6 @@ class Ab:
         deadline: float | None = None,
         progress: Callable[[float], None] | None = None,
         guardian: Guardian | None = None,
-        request: Request | None = None,
-        any_length: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Measurement:
         """Send the load and return what ab saw; ab.txt, ab.err and ab.tsv stay in ``folder``.
@@ -160,15 +152,13 @@ class Ab:
         Raises TrialError, with ab's own words, if it fails, hangs or prints no report.
         """
         self.check(load)
+        (ask,) = asks
         output, errors, rows = (folder / f"ab.{kind}" for kind in ("txt", "err", "tsv"))
-        asked = request or Request()
-        if asked.body is not None:
-            rows.with_name(BODY_FILE).write_text(asked.body, "utf-8")
-        command = self.command(
-            url, load, timeout=timeout, rows_file=rows, request=asked, any_length=any_length
-        )
+        if ask.request.body is not None:
+            rows.with_name(BODY_FILE).write_text(ask.request.body, "utf-8")
+        command = self.command(ask, load, timeout=timeout, rows_file=rows)
         limit = longest(load, timeout) if deadline is None else deadline
-        report_progress = _Progress(load, errors, progress)
+        report_progress = LoadProgress(load, errors, progress)
         with room_for(load.concurrency):
             ended = run_child(
                 command,
@@ -188,12 +178,10 @@ class Ab:
             load,
             generator=self.version,
             command=self.command(
-                url,
+                replace(ask, request=ask.request.without_secrets()),
                 load,
                 timeout=timeout,
                 rows_file=Path(rows.name),
-                request=asked.without_secrets(),
-                any_length=any_length,
             ),
             latency=latency_from_rows(rows),
             cpu_seconds=ended.cpu_seconds,
@@ -355,35 +343,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise TrialError(f"cannot read what ab printed: {error}") from error
-
-
-class _Progress:
-    """The part of a load that is done, from what ab has printed so far, or by the clock."""
-
-    def __init__(self, load: Load, errors: Path, report: Callable[[float], None] | None) -> None:
-        self.load = load
-        self.errors = errors
-        self.report = report
-        self.told = -1.0
-
-    def __call__(self, elapsed: float) -> None:
-        if self.load.duration is not None:
-            self._tell(min(1.0, elapsed / self.load.duration))
-        elif self.load.requests is not None:
-            self._tell(min(1.0, self._completed() / self.load.requests))
-
-    def done(self) -> None:
-        self._tell(1.0)
-
-    def _tell(self, part: float) -> None:
-        if self.report is not None and part > self.told:
-            self.told = part
-            self.report(part)
-
-    def _completed(self) -> int:
-        # At most ten lines: ab tells each tenth, and nothing at all up to 150 requests.
-        text = ""
-        with suppress(OSError):
-            text = self.errors.read_text(errors="replace")
-        counts = re.findall(r"^Completed (\d{1,10}) requests", text, re.MULTILINE)
-        return int(counts[-1]) if counts else 0

@@ -12,12 +12,22 @@ from bench.model.target import Running, Target
 from bench.model.trial import (
     Latency,
     Measurement,
+    RequestMeasurement,
     RoleUsage,
     Surroundings,
     Trial,
     Verification,
 )
-from bench.model.workload import MASK, OWN, SECRET_HEADERS, Load, Request, Workload
+from bench.model.workload import (
+    MASK,
+    OWN,
+    SECRET_HEADERS,
+    Ask,
+    Load,
+    MixedRequest,
+    Request,
+    Workload,
+)
 
 __all__ = [
     "ALIKE",
@@ -25,13 +35,16 @@ __all__ = [
     "MASK",
     "OWN",
     "SECRET_HEADERS",
+    "Ask",
     "Deployment",
     "FromFile",
     "Latency",
     "Load",
     "Machine",
     "Measurement",
+    "MixedRequest",
     "Request",
+    "RequestMeasurement",
     "RoleUsage",
     "Run",
     "RunStatus",

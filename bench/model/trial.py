@@ -23,6 +23,16 @@ class Latency(FromFile):
 
 
 @dataclass(frozen=True)
+class RequestMeasurement(FromFile):
+    """What the load generator saw of one request of a scenario."""
+
+    requests: int
+    failed: int
+    latency: Latency | None
+    """``None`` if no response was valid."""
+
+
+@dataclass(frozen=True)
 class Measurement(FromFile):
     """What the load generator saw."""
 
@@ -45,6 +55,8 @@ class Measurement(FromFile):
     """The load generator's own CPU time, user and system."""
     details: Mapping[str, int | float | str | None] = field(default_factory=dict)
     """Every further figure the generator printed, under its own names."""
+    mix: tuple[RequestMeasurement, ...] = ()
+    """The same for each request of a scenario, in its order."""
 
     @property
     def failed(self) -> int:

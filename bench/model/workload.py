@@ -20,6 +20,8 @@ class Load(FromFile):
     concurrency: int
     requests: int | None = None
     duration: float | None = None
+    lone_requests: int = 1
+    """Sent one by one before the others, which the load generator decides: ab sends one."""
 
     def __post_init__(self) -> None:
         if (self.requests is None) == (self.duration is None):
@@ -38,6 +40,42 @@ class Request(FromFile):
         """Return it fit for a record that is shared."""
         shown = {n: MASK if n.lower() in SECRET_HEADERS else v for n, v in self.headers.items()}
         return replace(self, headers=shown)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request as a load generator sends it, and how it tells a right answer from a wrong one."""
+
+    url: str
+    request: Request = Request()
+    weight: float = 1.0
+    """How often it comes, compared with the others."""
+    status: int | None = None
+    """The one right status; ``None``: any that says success (200 to 299)."""
+    body: str | None = None
+    """The one right body; ``None``: it has to be as long as the first one …"""
+    bodies_vary: bool = False
+    """… unless right bodies differ in length, too."""
+
+
+@dataclass(frozen=True)
+class MixedRequest(FromFile):
+    """One of the requests of a scenario."""
+
+    path: str
+    """Path and query."""
+    weight: float = 1.0
+    """How often it comes, compared with the others."""
+    request: Request = Request()
+    status: int | None = None
+    body: str | None = None
+    """The one right answer; ``None``: learned from the app's own first answer."""
+    bodies_vary: bool = False
+    """Right answers differ, and only their status is checked."""
+
+    def text(self) -> str:
+        """Return what is requested: the path, after a method that is not GET."""
+        return self.path if self.request.method == "GET" else f"{self.request.method} {self.path}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +101,10 @@ class Workload(FromFile):
     """The most that all processes of a deployment together may open."""
     load_for: Mapping[str, Load] = field(default_factory=dict)
     """Deployments by name that get another load, because this one would take hours."""
+    bodies_vary: bool = False
+    """Right answers differ, and only their status is checked."""
+    mix: tuple[MixedRequest, ...] = ()
+    """A scenario: several requests, in the place of one; the first stands in the fields above."""
 
     def url_path(self, delay: float | None = None) -> str:
         """Path and query with this delay, or with the workload's own."""
@@ -71,8 +113,39 @@ class Workload(FromFile):
 
     def request_text(self) -> str:
         """Return what is requested: the path, after a method that is not GET."""
-        method = self.request.method
-        return self.url_path() if method == "GET" else f"{method} {self.url_path()}"
+        if self.mix:
+            return ", ".join(f"{share:.0%} {each.text()}" for share, each in self.shares())
+        return MixedRequest(self.url_path(), request=self.request).text()
+
+    def shares(self) -> tuple[tuple[float, MixedRequest], ...]:
+        """Return the part of all requests that each of a scenario's has, and that request."""
+        total = sum(each.weight for each in self.mix)
+        return tuple((each.weight / total, each) for each in self.mix)
+
+    def parts(self) -> tuple[tuple[float, Self], ...]:
+        """Return a workload for each of its requests, with the part of the load that it has."""
+        if not self.mix:
+            return ((1.0, self),)
+        return tuple(
+            (
+                share,
+                replace(
+                    self,
+                    path=each.path,
+                    request=each.request,
+                    status=each.status,
+                    body=each.body,
+                    bodies_vary=each.bodies_vary,
+                    mix=(),
+                ),
+            )
+            for share, each in self.shares()
+        )
+
+    def without_secrets(self) -> Self:
+        """Return it fit for a record that is shared."""
+        masked = (replace(each, request=each.request.without_secrets()) for each in self.mix)
+        return replace(self, request=self.request.without_secrets(), mix=tuple(masked))
 
     def connections_per_process(self, deployment: Deployment) -> int | None:
         """Share the database connections out evenly; ``None`` if it uses no database."""

@@ -1,10 +1,11 @@
-"""Tables that only some runs have: of containers, variants and peers."""
+"""Tables that only some runs have: of scenarios, peers, variants and containers."""
 
 from bench.model import Run
-from bench.report import containers, side_by_side
+from bench.report import containers, mix, side_by_side
 from bench.report.grids import Grid
 
 SECTIONS = {
+    mix.TITLE: mix.mix_grid,
     side_by_side.PEERS: side_by_side.peer_grid,
     side_by_side.VARIANTS: side_by_side.variant_grid,
     containers.TITLE: containers.container_grid,

@@ -56,7 +56,7 @@ def grid(title: str, grid: Grid) -> Iterator[RenderableType]:
     for heading in grid.headings:
         shown.add_column(heading.text, justify="right" if heading.number else "left", no_wrap=True)
     for line in grid.lines:
-        shown.add_row(*(cell.text for cell in line.cells))
+        shown.add_row(*(Text(cell.text) for cell in line.cells))  # a path may hold [markup]
     yield shown
     yield Text(grid.caption, style="dim")
     yield ""

@@ -1,15 +1,10 @@
 """The real ab against a small server with every kind of bad manners."""
 
-import asyncio
-import itertools
 import os
 import socket
-import struct
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,54 +13,10 @@ from bench.analysis.ceiling import ceiling
 from bench.errors import TrialError
 from bench.load.ab import Ab
 from bench.load.child import run_child
-from bench.model import Load
+from bench.model import Ask, Load
+from tests.integration.manners import Manners
 
 pytestmark = pytest.mark.integration
-
-
-class Manners:
-    """An HTTP server in a thread; the path says how it behaves."""
-
-    def __init__(self) -> None:
-        self.count = itertools.count()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-        self.thread.start()
-        assert self.ready.wait(10)
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(timeout=10)
-
-    async def _serve(self) -> None:
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with await asyncio.start_server(self._answer, sock=self.listener):
-            self.ready.set()
-            await self.stop.wait()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # ab leaves connections without a request, and whatever it had open when it was killed.
-        with suppress(asyncio.IncompleteReadError, ConnectionError), closing(writer):
-            head = await reader.readuntil(b"\r\n\r\n")
-            _, behaviour, *argument = head.split()[1].decode().split("/")
-            number = next(self.count)
-            if behaviour == "sleep":
-                await asyncio.sleep(float(argument[0]))
-            if behaviour == "reset" and number % 4 == 3:
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, linger
-                )
-                writer.transport.abort()
-                return
-            if behaviour != "close":
-                status = "503 Busy" if behaviour == "error" and number % 2 else "200 OK"
-                body = b"x" * (5 + number % 2) if behaviour == "length" else b"hello\n"
-                answer = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(answer.encode() + body)
-                await writer.drain()
 
 
 @pytest.fixture
@@ -84,7 +35,9 @@ def children() -> list[str]:
 def test_a_success_has_every_figure(server: Manners, tmp_path: Path) -> None:
     told: list[float] = []
     load = Load(20, requests=1000)
-    result = Ab().run(f"{server.url}/hello", load, folder=tmp_path, timeout=5, progress=told.append)
+    result = Ab().run(
+        [Ask(f"{server.url}/hello")], load, folder=tmp_path, timeout=5, progress=told.append
+    )
     assert not any(result.failures.values())
     assert result.requests == 1000
     assert result.body_bytes == 6
@@ -114,7 +67,7 @@ def test_every_kind_of_failure_is_counted(
     server: Manners, tmp_path: Path, behaviour: str, kind: str, count: int
 ) -> None:
     load = Load(5, requests=100)
-    result = Ab().run(f"{server.url}/{behaviour}", load, folder=tmp_path, timeout=5)
+    result = Ab().run([Ask(f"{server.url}/{behaviour}")], load, folder=tmp_path, timeout=5)
     assert result.failures[kind] == count
 
 
@@ -126,7 +79,7 @@ def test_the_ceiling_is_reached_and_not_exceeded(
 ) -> None:
     limit = ceiling(load, delay=0.3, slots=None)
     assert limit is not None
-    result = Ab().run(f"{server.url}/sleep/0.3", load, folder=tmp_path, timeout=5)
+    result = Ab().run([Ask(f"{server.url}/sleep/0.3")], load, folder=tmp_path, timeout=5)
     assert result.requests_per_second <= limit.requests_per_second
     if load.requests:
         assert result.requests_per_second > 0.8 * limit.requests_per_second
@@ -137,7 +90,7 @@ def test_nothing_listens(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
     try:
         result = Ab().run(
-            f"http://127.0.0.1:{port}/", Load(5, requests=100), folder=tmp_path, timeout=5
+            [Ask(f"http://127.0.0.1:{port}/")], Load(5, requests=100), folder=tmp_path, timeout=5
         )
     except TrialError as error:
         assert "refused" in str(error)  # noqa: PT017 - which of the two depends on the version
@@ -148,14 +101,14 @@ def test_nothing_listens(tmp_path: Path) -> None:
 
 def test_an_answer_that_never_comes_ends_in_abs_own_words(server: Manners, tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="timeout specified has expired"):
-        Ab().run(f"{server.url}/sleep/60", Load(2, requests=4), folder=tmp_path, timeout=1)
+        Ab().run([Ask(f"{server.url}/sleep/60")], Load(2, requests=4), folder=tmp_path, timeout=1)
 
 
 def test_the_deadline_ends_it(server: Manners, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(TrialError, match=r"did not end within 0\.5 s"):
         Ab().run(
-            f"{server.url}/sleep/60",
+            [Ask(f"{server.url}/sleep/60")],
             Load(2, requests=4),
             folder=tmp_path,
             timeout=30,
@@ -174,7 +127,7 @@ def test_ctrl_c_leaves_no_ab(server: Manners, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Ab().run(
-            f"{server.url}/sleep/60",
+            [Ask(f"{server.url}/sleep/60")],
             Load(2, requests=4),
             folder=tmp_path,
             timeout=30,
@@ -197,7 +150,7 @@ def test_the_guardian_knows_ab_while_it_runs(server: Manners, tmp_path: Path) ->
 
     notes = Notes()
     load = Load(1, requests=1)
-    Ab().run(f"{server.url}/hello", load, folder=tmp_path, timeout=5, guardian=notes)
+    Ab().run([Ask(f"{server.url}/hello")], load, folder=tmp_path, timeout=5, guardian=notes)
     (watched, pid), (released, same) = notes.told
     assert (watched, released) == ("watch", "release")
     assert pid == same
@@ -206,7 +159,10 @@ def test_the_guardian_knows_ab_while_it_runs(server: Manners, tmp_path: Path) ->
 def test_an_unwritable_folder_is_an_error_of_the_trial(server: Manners, tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="could not start ab"):
         Ab().run(
-            f"{server.url}/hello", Load(1, requests=1), folder=tmp_path / "no" / "folder", timeout=5
+            [Ask(f"{server.url}/hello")],
+            Load(1, requests=1),
+            folder=tmp_path / "no" / "folder",
+            timeout=5,
         )
 
 

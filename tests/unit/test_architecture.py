@@ -15,6 +15,7 @@ PROGRAMS = {
     "bench.cli": "the command line",
     "bench.bootstrap": "a script of its own: it runs before there is anything to import",
     "bench.processes.guardian_helper": "a process of its own",
+    "bench.load.builtin_client": "a process of its own",
     "bench.eject.app_probe": "runs in the app's interpreter",
     "bench.own_app.import_probe": "runs in the app's interpreter",
     "bench.doctor.blocking.served": "runs in the app's interpreter",

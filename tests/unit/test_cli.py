@@ -15,7 +15,8 @@ from bench.catalog import load_catalog
 from bench.cli import cli, main
 from bench.errors import BenchError, ExitCode, MissingToolError, TrialError, UsageError
 from bench.model import Run
-from bench.session import Outcome, RunRequest
+from bench.run_request import RunRequest
+from bench.session import Outcome
 from bench.store import SCHEMA, run_as_json, save_run
 from tests.unit.factories import a_failed_trial, a_run, a_trial
 

@@ -12,8 +12,9 @@ from bench.errors import BenchError, MissingToolError, UsageError
 from bench.execute import Observer
 from bench.model import Deployment, Load, Run
 from bench.plan import PlannedTrial
+from bench.run_request import RunRequest, workload_of
 from bench.runners import RunnerOptions
-from bench.session import RunRequest, carry_out, plan_of, workload_of
+from bench.session import carry_out, plan_of
 from bench.store import save_run
 
 NOTHING_IN_PARTICULAR = {
@@ -45,6 +46,7 @@ class Generator:
     """A load generator that refuses what it is told to."""
 
     lone_requests = 1
+    several_requests = False
     version = "fake 1.0"
 
     def __init__(self, refuses: BenchError | None = None) -> None:
@@ -244,7 +246,7 @@ class TestCarryOut:
         assert run.planned == tuple((p.round, p.deployment.name) for p in plan)
         assert world.watched == plan
         assert len(plan) == 4
-        assert run.machine.versions["ab"] == "fake 1.0"
+        assert run.machine.versions["fake"] == "fake 1.0"
         assert not runner.open
 
     def test_the_seed_is_recorded_and_repeats_the_order(self, world: World, tmp_path: Path) -> None:

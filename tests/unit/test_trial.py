@@ -13,6 +13,7 @@ from bench import trial as trial_module
 from bench.errors import TrialError
 from bench.load.child import Guardian as LoadGuardian
 from bench.model import (
+    Ask,
     Deployment,
     Load,
     Measurement,
@@ -77,19 +78,19 @@ class FakeGenerator:
     """Measures what it is told to."""
 
     lone_requests = 1
+    several_requests = False
     version = "fake 1"
 
     def __init__(self, done: list[str]) -> None:
         self.done = done
         self.result: Measurement | BaseException = a_measurement()
-        self.url = ""
-        self.sent: tuple[Request | None, bool] | None = None
+        self.asks: tuple[Ask, ...] = ()
 
     def check(self, load: Load) -> None: ...
 
     def run(
         self,
-        url: str,
+        asks: Sequence[Ask],
         load: Load,  # noqa: ARG002
         *,
         folder: Path,  # noqa: ARG002
@@ -97,12 +98,9 @@ class FakeGenerator:
         deadline: float | None = None,  # noqa: ARG002
         progress: Callable[[float], None] | None = None,
         guardian: LoadGuardian | None = None,  # noqa: ARG002
-        request: Request | None = None,
-        any_length: bool = False,
     ) -> Measurement:
         self.done.append("load")
-        self.url = url
-        self.sent = request, any_length
+        self.asks = tuple(asks)
         if progress:
             progress(0.5)
         if isinstance(self.result, BaseException):
@@ -157,7 +155,8 @@ def test_a_trial_is_one_sentence(world: World, tmp_path: Path) -> None:
     assert trial.valid
     assert trial.folder == "02-gevent-uwsgi"
     assert (tmp_path / trial.folder / "samples.csv").exists()
-    assert world.generator.url == "http://127.0.0.1:1/?delay=1"
+    (ask,) = world.generator.asks
+    assert ask.url == "http://127.0.0.1:1/?delay=1"
     assert set(trial.seconds) == {"observe", "start", "verify", "warm-up", "load", "stop"}
     assert [name for name, _ in world.phases] == [
         *("start", "verify", "warm-up", "load", "stop"),
@@ -171,7 +170,8 @@ def test_the_load_is_told_what_to_send_and_that_lengths_do_not_count(
     monkeypatch.setattr(trial_module, "verify", lambda *_: varying)
     world.generator.result = a_measurement(body_bytes=BODY + 1)
     assert world.run().valid
-    assert world.generator.sent == (Request(), True)
+    (ask,) = world.generator.asks
+    assert (ask.request, ask.bodies_vary) == (Request(), True)
 
 
 def test_what_was_observed_is_in_the_record(world: World) -> None:

@@ -1,7 +1,7 @@
 """Rules about waiting: for a slot, a connection, a place in a queue, or for nothing at all."""
 
 from bench.analysis.bottleneck.seen import Seen, Verdict
-from bench.analysis.limits import LONE_REQUESTS, ceiling_of, usable_connections
+from bench.analysis.limits import ceiling_of, usable_connections
 from bench.model import OWN
 
 AT_CEILING = 0.90
@@ -119,7 +119,7 @@ def database_connections(seen: Seen) -> Verdict | None:
     delay = seen.workload.delay or 0.0
     held = delay * seen.workload.database_share
     # The lone first request, and what the first of the others did before they came to the pool.
-    idle = LONE_REQUESTS * delay + delay - held
+    idle = seen.trial.load.lone_requests * delay + delay - held
     if connections is None or not held or seen.seconds <= idle:
         return None
     busy = seen.measurement.requests * held / (seen.seconds - idle)
@@ -165,8 +165,8 @@ def waiting(seen: Seen) -> Verdict | None:
     if taken - computing < UNEXPLAINED * taken:
         return None
     facts = (
-        f"{seen.at_once} requests at once, {seen.rate:.3g} per second: each took {taken:.3g} s, for"
-        f" {computing * 1000:.1f} ms of which somebody on this machine computed"
+        f"{seen.at_once} requests at once, {seen.rate:,.1f} per second: each took {taken:.3g} s,"
+        f" for {computing * 1000:.1f} ms of which somebody on this machine computed"
     )
     if seen.at_once < seen.trial.load.concurrency:
         return Verdict("slots", f"{facts}; the others waited for a slot", _more_slots(seen))

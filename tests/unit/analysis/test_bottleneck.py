@@ -161,7 +161,7 @@ class TestAnAppOfOnesOwn:
     def test_it_waits(self) -> None:
         found = self.verdict()
         assert found.limit == "waiting"
-        assert "200 requests at once, 200 per second: each took 1 s, for 1.2 ms" in found.evidence
+        assert "200 requests at once, 200.0 per second: each took 1 s, for 1.2 ms" in found.evidence
 
     def test_it_waits_and_too_few_at_once(self) -> None:
         threads = a_deployment("sync-uwsgi", workers=1, threads=50, async_cores=None)

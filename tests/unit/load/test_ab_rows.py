@@ -8,7 +8,8 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.ab_rows import latency_from_counts, latency_from_rows, slow_connects
+from bench.load.ab_rows import latency_from_rows, slow_connects
+from bench.load.latency import latency_from_counts
 from bench.model import Latency
 
 DATA = Path(__file__).parents[2] / "data" / "ab"

@@ -10,7 +10,7 @@ from bench.load import LOAD_GENERATORS, load_generator
 from bench.load import ab as module
 from bench.load.ab import Ab, check_load, longest, measurement, parse
 from bench.load.open_files import RESERVE, check_open_files, room_for
-from bench.model import Latency, Load, Measurement, Request
+from bench.model import Ask, Latency, Load, Measurement, Request
 
 DATA = Path(__file__).parents[2] / "data" / "ab"
 ROWS = Path("/results/ab.tsv")
@@ -45,15 +45,15 @@ class TestRegistry:
 
 class TestCommand:
     def test_by_requests(self) -> None:
-        command = Ab().command(URL, Load(200, requests=2000), timeout=30, rows_file=ROWS)
+        command = Ab().command(Ask(URL), Load(200, requests=2000), timeout=30, rows_file=ROWS)
         assert " ".join(command) == f"ab -r -n 2000 -c 200 -s 30 -g {ROWS} {URL}"
 
     def test_by_duration_n_comes_after_t(self) -> None:
-        command = Ab().command(URL, Load(200, duration=10), timeout=0.2, rows_file=ROWS)
+        command = Ab().command(Ask(URL), Load(200, duration=10), timeout=0.2, rows_file=ROWS)
         assert " ".join(command) == f"ab -r -t 10 -n 500000 -c 200 -s 1 -g {ROWS} {URL}"
 
     def test_memory_for_a_long_run_is_bounded(self) -> None:
-        command = Ab().command(URL, Load(1, duration=86_400), timeout=30, rows_file=ROWS)
+        command = Ab().command(Ask(URL), Load(1, duration=86_400), timeout=30, rows_file=ROWS)
         assert command[command.index("-n") + 1] == "10000000"
 
     @pytest.mark.parametrize(
@@ -76,22 +76,24 @@ class TestCommand:
     )
     def test_what_is_sent(self, request_: Request, options: list[str]) -> None:
         load = Load(2, requests=4)
-        plain = Ab().command(URL, load, timeout=3, rows_file=ROWS)
-        command = Ab().command(URL, load, timeout=3, rows_file=ROWS, request=request_)
+        plain = Ab().command(Ask(URL), load, timeout=3, rows_file=ROWS)
+        command = Ab().command(Ask(URL, request_), load, timeout=3, rows_file=ROWS)
         before, after = plain.index("-s") + 2, plain.index("-g")
         assert before == after
         assert command == (*plain[:before], *options, *plain[after:])
 
     def test_lengths_that_differ(self) -> None:
         load = Load(2, requests=4)
-        assert "-l" in Ab().command(URL, load, timeout=3, rows_file=ROWS, any_length=True)
-        assert "-l" not in Ab().command(URL, load, timeout=3, rows_file=ROWS)
+        assert "-l" in Ab().command(Ask(URL, bodies_vary=True), load, timeout=3, rows_file=ROWS)
+        assert "-l" not in Ab().command(Ask(URL), load, timeout=3, rows_file=ROWS)
 
     def test_a_url_needs_a_path(self) -> None:
         with pytest.raises(
             UsageError, match=r"needs a path in the URL: http://127\.0\.0\.1:8000/$"
         ):
-            Ab().command("http://127.0.0.1:8000", Load(1, requests=1), timeout=1, rows_file=ROWS)
+            Ab().command(
+                Ask("http://127.0.0.1:8000"), Load(1, requests=1), timeout=1, rows_file=ROWS
+            )
 
 
 class TestCheck:

@@ -1,0 +1,200 @@
+"""The project's own load generator, for what ab cannot do: several requests in one load.
+
+It is asyncio and httptools in a process of its own (`bench/load/builtin_client.py`), on one core,
+and sends about a third of what ab can: 5,900 and 16,400 requests per second where
+docs/performance.md was measured. The verdict says when that was the limit.
+"""
+
+import csv
+import json
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.errors import TrialError, UsageError
+from bench.load.builtin_client import FATES, Orders
+from bench.load.child import Guardian, run_child
+from bench.load.latency import late_connects, latency_from_counts
+from bench.load.open_files import check_open_files, room_for
+from bench.load.progress import LoadProgress
+from bench.model import Ask, Load, Measurement, RequestMeasurement
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MAX_CONCURRENCY = 20_000
+"""Each client is a coroutine and a connection; above, the client is what is measured."""
+MAX_REQUESTS = 5_000_000
+"""Each takes 30 bytes while the load runs, and 40 on the disk."""
+GRACE = 10.0
+"""Seconds beyond all time-outs to start, and to write half a million rows."""
+ANSWERED, *FAILURES = FATES
+MICROSECOND = 1
+
+
+@dataclass
+class Seen:
+    """What the rows say of one of the requests."""
+
+    fates: Counter[str] = field(default_factory=Counter)
+    times: Counter[int] = field(default_factory=Counter)
+    """Microseconds → right answers that took so long."""
+    connects: Counter[float] = field(default_factory=Counter)
+    """Seconds → connections that took so long."""
+
+
+class Builtin:
+    """The load generator ``builtin``: a closed loop, a new connection for each request."""
+
+    lone_requests = 0
+    several_requests = True
+
+    @property
+    def version(self) -> str:
+        """Its name, and the version of what parses its responses."""
+        return f"builtin (httptools {version('httptools')})"
+
+    def check(self, load: Load) -> None:
+        """Raise UsageError if it cannot do this load."""
+        if not 1 <= load.concurrency <= MAX_CONCURRENCY:
+            raise UsageError(
+                f"CONCURRENCY={load.concurrency}: the built-in client takes 1 to {MAX_CONCURRENCY}"
+            )
+        if load.requests is not None and not load.concurrency <= load.requests <= MAX_REQUESTS:
+            raise UsageError(
+                f"REQUESTS={load.requests}: the built-in client takes as many as CONCURRENCY"
+                f" ({load.concurrency}) to {MAX_REQUESTS}"
+            )
+        # Written so that NaN, which is neither less nor equal, is refused too.
+        if load.requests is None and not 0 < (load.duration or 0) <= 24 * 3600:
+            raise UsageError(f"DURATION={load.duration}: seconds, up to a day")
+        check_open_files(load.concurrency)
+
+    def run(
+        self,
+        asks: Sequence[Ask],
+        load: Load,
+        *,
+        folder: Path,
+        timeout: float,
+        deadline: float | None = None,
+        progress: Callable[[float], None] | None = None,
+        guardian: Guardian | None = None,
+    ) -> Measurement:
+        """Send the load and return what came back; builtin.tsv and builtin.err stay in ``folder``.
+
+        ``timeout``: seconds for each response. ``deadline``: seconds for the whole load, by
+        default what it takes if no response takes longer than the time-out.
+        Raises TrialError if the client fails or hangs.
+        """
+        self.check(load)
+        orders = _orders(asks, load, folder, timeout)
+        file = folder / "builtin.json"
+        errors = folder / "builtin.err"
+        file.write_text(json.dumps(asdict(orders)), "utf-8")
+        command = (sys.executable, "-P", "-m", "bench.load.builtin_client", str(file))
+        report_progress = LoadProgress(load, errors, progress)
+        try:
+            with room_for(load.concurrency):
+                ended = run_child(
+                    command,
+                    stdout=folder / "builtin.txt",
+                    stderr=errors,
+                    deadline=longest(load, timeout) if deadline is None else deadline,
+                    environment={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+                    tick=report_progress,
+                    guardian=guardian,
+                )
+        finally:
+            file.unlink(missing_ok=True)  # it has the headers, secrets included
+        if ended.code != 0 or not Path(orders.result).exists():
+            said = errors.read_text("utf-8", "replace").splitlines()[-5:]
+            raise TrialError(
+                f"the built-in client ended with exit code {ended.code}:\n  " + "\n  ".join(said)
+            )
+        report_progress.done()
+        return _measurement(self.version, asks, load, orders)
+
+
+def longest(load: Load, timeout: float) -> float:
+    """Return the seconds that a load can take if no response takes longer than ``timeout``."""
+    if load.duration is not None:
+        return load.duration + timeout + GRACE
+    return -(-(load.requests or 1) // load.concurrency) * timeout + GRACE
+
+
+def _orders(asks: Sequence[Ask], load: Load, folder: Path, timeout: float) -> Orders:
+    target = urlsplit(asks[0].url)
+    return Orders(
+        host=target.hostname or "",
+        port=target.port or 80,
+        asks=[asdict(replace(ask, url=_path(ask.url))) for ask in asks],
+        concurrency=load.concurrency,
+        requests=load.requests,
+        duration=load.duration,
+        timeout=timeout,
+        rows=str(folder / "builtin.tsv"),
+        result=str(folder / "builtin_seen.json"),
+    )
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders) -> Measurement:
+    said = json.loads(Path(orders.result).read_text("utf-8"))
+    each = _read(Path(orders.rows), len(asks))
+    fates = sum((seen.fates for seen in each), Counter())
+    times = sum((seen.times for seen in each), Counter())
+    requests = fates.total()
+    return Measurement(
+        generator=generator,
+        command=("python", "-m", "bench.load.builtin_client"),
+        requests=requests,
+        failures={
+            **{fate: fates[fate] for fate in FAILURES},
+            "missing": max(0, (load.requests or 0) - requests),
+        },
+        seconds=said["seconds"],
+        requests_per_second=requests / said["seconds"] if said["seconds"] else 0.0,
+        latency=latency_from_counts(times, MICROSECOND),
+        bytes_received=said["bytes"],
+        body_bytes=said["body_bytes"],
+        client_cpu_seconds=said["cpu_seconds"],
+        details=late_connects(sum((seen.connects for seen in each), Counter())),
+        mix=tuple(
+            RequestMeasurement(
+                requests=seen.fates.total(),
+                failed=seen.fates.total() - seen.fates[ANSWERED],
+                latency=latency_from_counts(seen.times, MICROSECOND),
+            )
+            for seen in each
+        )
+        if len(asks) > 1
+        else (),
+    )
+
+
+def _read(rows: Path, asks: int) -> tuple[Seen, ...]:
+    """Return what the rows say of each request."""
+    found: defaultdict[int, Seen] = defaultdict(Seen)
+    for asked, fate, connect, time in _rows(rows):
+        seen = found[asked]
+        seen.fates[fate] += 1
+        if fate == ANSWERED:
+            seen.times[time] += 1
+        if connect is not None:
+            seen.connects[connect] += 1
+    return tuple(found[number] for number in range(asks))
+
+
+def _rows(file: Path) -> Iterator[tuple[int, str, float | None, int]]:
+    with file.open(newline="", encoding="utf-8") as text:
+        for row in csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE):
+            connect = round(int(row["ctime"]) / 1_000_000, 2) if row["ctime"] else None
+            yield int(row["request"]), row["fate"], connect, int(row["ttime"])

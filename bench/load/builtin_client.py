@@ -1,0 +1,304 @@
+"""A closed loop over the requests of a scenario: ``python -m bench.load.builtin_client orders``.
+
+Each of so many clients sends its next request when the last one has ended, over a new connection
+as ab does. What comes when is one shuffled deck, the same for every deployment, in which each
+request has exactly its share. A process of its own, so that nothing the harness does delays it.
+"""
+
+import asyncio
+import json
+import math
+import random
+import sys
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import httptools
+
+from bench.load.http_messages import Answer, request_message
+
+DECK = 1000
+"""Requests in which all shares are exact, where no number of requests is given."""
+SEED = 1
+FRUITLESS = 10
+"""Connections that fail one after the other until it gives up: nobody is there."""
+TOLD_EACH = 0.1
+"""Part of the requests after which progress is told."""
+CLOSES_WITHIN = 1.0
+"""Seconds for a server to close the connection, which it was asked to. Whoever closes first keeps
+the port taken for a minute."""
+OWN_HEADERS = {"User-Agent": "flask-bench", "Accept": "*/*"}
+FATES = ("answered", "connect", "timeout", "receive", "malformed", "status", "body")
+"""What becomes of a request: answered rightly, or what was the first thing wrong with it."""
+COLUMNS = ("start", "request", "fate", "ctime", "ttime")
+"""Of the rows, named as in those of ab: ctime is what it took to connect, ttime all of it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One of the requests, as it goes over the wire."""
+
+    message: bytes
+    is_head: bool
+    status: int | None
+    body: bytes | None
+    bodies_vary: bool
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What load to put on, and where to write what came back."""
+
+    host: str
+    port: int
+    asks: Sequence[dict[str, Any]]
+    """What `bench.model.Ask` has; of the URL only path and query."""
+    concurrency: int
+    requests: int | None
+    duration: float | None
+    timeout: float
+    """Seconds for a response, from the start of its request on."""
+    rows: str
+    """File with a line for each request."""
+    result: str
+    """File with what is known of all of them, as JSON; there when all is done."""
+
+
+class Rows:
+    """What became of each request, in columns: half a million objects would keep Python busy."""
+
+    def __init__(self) -> None:
+        self.asked = array("H")
+        self.fates = array("B")
+        self.began, self.connected, self.ended = array("d"), array("d"), array("d")
+        """By the monotonic clock; not a number: it never connected."""
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    def add(
+        self, asked: int, fate: str, began: float, connected: float | None, ended: float
+    ) -> None:
+        """Note one."""
+        self.asked.append(asked)
+        self.fates.append(FATES.index(fate))
+        self.began.append(began)
+        self.connected.append(math.nan if connected is None else connected)
+        self.ended.append(ended)
+
+    @property
+    def start(self) -> float:
+        """When the first one began."""
+        return min(self.began, default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took until the last one had ended."""
+        return max(self.ended, default=0.0) - self.start
+
+    def lines(self) -> Iterator[str]:
+        """Yield a heading and a line for each, with times in microseconds."""
+        yield "\t".join(COLUMNS)
+        start = self.start
+        columns = (self.asked, self.fates, self.began, self.connected, self.ended)
+        for asked, fate, began, connected, ended in zip(*columns, strict=True):
+            connect = "" if math.isnan(connected) else _micro(connected - began)
+            row = (_micro(began - start), asked, FATES[fate], connect, _micro(ended - began))
+            yield "\t".join(map(str, row))
+
+
+class Exchange(asyncio.Protocol):
+    """One request and its response over a connection of its own."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.answer = Answer(head_only=asked.is_head)
+        self.connected: float | None = None
+        self.ended = 0.0
+        self.received = 0
+        self.fate = ""
+        loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request."""
+        self.connected = time.monotonic()
+        self._transport = transport  # type: ignore[assignment]
+        transport.write(self.asked.message)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has come."""
+        self.received += len(data)
+        try:
+            self.answer.feed(data)
+        except httptools.HttpParserError:
+            self.end("malformed")
+        else:
+            if self.answer.complete:
+                self.end("answered")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say whether that is the end of the response."""
+        if self._closing:
+            self._closing.cancel()
+        whole = exc is None and self.answer.ended_by_closing()
+        self.end("answered" if whole else "receive")
+
+    def end(self, fate: str) -> None:
+        """Note what became of it, the first time that this is called."""
+        if self.fate:
+            return
+        self.fate, self.ended = fate, time.monotonic()
+        if not self.done.done():
+            self.done.set_result(None)
+        if self._transport is None:
+            return
+        if fate == "answered":
+            self._closing = self._loop.call_later(CLOSES_WITHIN, self._transport.abort)
+        else:
+            self._transport.abort()
+
+
+@dataclass
+class Client:
+    """All clients, and what they have seen."""
+
+    orders: Orders
+    rows: Rows = field(default_factory=Rows)
+    received: int = 0
+    lengths: dict[int, int] = field(default_factory=dict)
+    """Which request → the length of its first right response's body."""
+    _fruitless: int = 0
+
+    def __post_init__(self) -> None:
+        asks = self.orders.asks
+        host = f"{self.orders.host}:{self.orders.port}"
+        self.asked = tuple(_asked(ask, host) for ask in asks)
+        self._deck = dealt(tuple(ask["weight"] for ask in asks), self.orders.requests)
+        self._end = math.inf
+
+    async def run(self) -> None:
+        """Load until all requests are sent or the time is over, and everything has ended."""
+        if self.orders.duration is not None:
+            self._end = time.monotonic() + self.orders.duration
+        await asyncio.gather(*(self._work() for _ in range(self.orders.concurrency)))
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in self._deck:
+            began = time.monotonic()
+            if began >= self._end or self._fruitless >= FRUITLESS:
+                return
+            exchange = Exchange(self.asked[number])
+            try:
+                async with asyncio.timeout(self.orders.timeout):
+                    await loop.create_connection(
+                        lambda exchange=exchange: exchange,  # type: ignore[misc]
+                        self.orders.host,
+                        self.orders.port,
+                    )
+                    await exchange.done
+            except TimeoutError:  # an OSError, too
+                exchange.end("timeout")
+            except OSError:
+                exchange.end("connect")
+            self._fruitless = 0 if exchange.connected else self._fruitless + 1
+            self._note(number, began, exchange)
+
+    def _note(self, number: int, began: float, exchange: Exchange) -> None:
+        fate = self._judged(number, exchange) if exchange.fate == "answered" else exchange.fate
+        self.received += exchange.received
+        self.rows.add(number, fate, began, exchange.connected, exchange.ended)
+        expected = self.orders.requests
+        if expected and len(self.rows) % max(1, int(expected * TOLD_EACH)) == 0:
+            sys.stderr.write(f"Completed {len(self.rows)} requests\n")
+            sys.stderr.flush()
+
+    def _judged(self, number: int, exchange: Exchange) -> str:
+        asked, status = self.asked[number], exchange.answer.parser.get_status_code()
+        if status != asked.status if asked.status else status // 100 != 2:  # noqa: PLR2004
+            return "status"
+        body = exchange.answer.body
+        length = self.lengths.setdefault(number, len(body))
+        if asked.bodies_vary:
+            return "answered"
+        right = len(body) == length if asked.body is None else body == asked.body
+        return "answered" if right else "body"
+
+
+def dealt(weights: Sequence[float], requests: int | None) -> Iterator[int]:
+    """Return which request comes when: each with exactly its share, in random order.
+
+    Args:
+        weights: of each request.
+        requests: how many in all; ``None``: endless.
+
+    """
+    size = requests or DECK
+    total = sum(weights)
+    exact = [weight / total * size for weight in weights]
+    counts = [math.floor(each) for each in exact]
+    # what is left over goes to those that were rounded down most (largest remainder)
+    by_remainder = sorted(range(len(weights)), key=lambda n: counts[n] - exact[n])
+    for number in by_remainder[: size - sum(counts)]:
+        counts[number] += 1
+    deck = [number for number, count in enumerate(counts) for _ in range(count)]
+    random.Random(SEED).shuffle(deck)  # noqa: S311 - an order to repeat, not a secret
+    return iter(deck) if requests else chain.from_iterable(repeat(deck))
+
+
+def _asked(ask: dict[str, Any], host: str) -> Asked:
+    request = ask["request"]
+    return Asked(
+        request_message(host, ask["url"], **request | {"headers": sent(request)}),
+        request["method"] == "HEAD",
+        ask["status"],
+        None if ask["body"] is None else ask["body"].encode(),
+        ask["bodies_vary"],
+    )
+
+
+def sent(request: dict[str, Any]) -> dict[str, str]:
+    """Return the headers of a request: the client's own, and in their place the user's."""
+    own = OWN_HEADERS if request["body"] is None else {**OWN_HEADERS, "Content-Type": "text/plain"}
+    return own | {name.title(): value for name, value in request["headers"].items()}
+
+
+def _written(client: Client, cpu_seconds: float) -> None:
+    """Write the rows, and then what says that they are complete."""
+    orders = client.orders
+    with Path(orders.rows).open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in client.rows.lines())
+    seen = {
+        "seconds": client.rows.seconds,
+        "cpu_seconds": cpu_seconds,
+        "bytes": client.received,
+        "body_bytes": client.lengths.get(0, 0),
+    }
+    beside = Path(f"{orders.result}.new")
+    beside.write_text(json.dumps(seen), "utf-8")
+    beside.replace(orders.result)
+
+
+def _micro(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def main(asked: Path) -> None:
+    """Carry the orders out, and write what was seen."""
+    client = Client(Orders(**json.loads(asked.read_text("utf-8"))))
+    before = time.process_time()
+    asyncio.run(client.run())
+    _written(client, time.process_time() - before)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

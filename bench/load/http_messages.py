@@ -1,0 +1,77 @@
+"""HTTP/1.1 as the project's own load clients speak it: what is sent, and what comes back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httptools
+
+WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose request says how long its body is, if it has none as well (RFC 9110, 8.6)."""
+
+
+@dataclass
+class Answer:
+    """One response as it comes in."""
+
+    head_only: bool = False
+    """It answers a HEAD, so that no body follows, whatever the headers say."""
+    body: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+    begun: bool = False
+    has_head: bool = False
+    has_length: bool = False
+    keeps_alive: bool = False
+
+    def __post_init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what has come.
+
+        Raises:
+            httptools.HttpParserError: it is no HTTP.
+
+        """
+        self.begun = True
+        self.parser.feed_data(data)
+
+    def ended_by_closing(self) -> bool:
+        """Whether a response that has no length is whole because the connection ended."""
+        return self.has_head and not self.has_length
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """Note whether it will say when it is complete."""
+        self.has_length |= name.lower() in {b"content-length", b"transfer-encoding"}
+
+    def on_headers_complete(self) -> None:
+        """Note that the headers are there, which may be all."""
+        self.has_head = True
+        self.complete = self.head_only
+
+    def on_body(self, data: bytes) -> None:
+        """Keep the body."""
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        """Note that all of it is there, and whether the connection may be used again."""
+        self.complete = True
+        self.keeps_alive = self.parser.should_keep_alive()
+
+
+def request_message(
+    host: str,
+    path: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str | None = None,
+    keep_alive: bool = False,
+) -> bytes:
+    """Return a request as it goes over the wire; ``host`` with its port."""
+    sent = (body or "").encode()
+    given = {"Host": host, "Connection": "keep-alive" if keep_alive else "close"}
+    if sent or method in WITH_A_BODY:
+        given["Content-Length"] = str(len(sent))
+    given |= {name.title(): value for name, value in (headers or {}).items()}
+    lines = (f"{name}: {value}\r\n" for name, value in given.items())
+    return f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + sent

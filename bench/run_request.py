@@ -1,0 +1,112 @@
+"""What the user asked of a run, and the workload that this means."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.catalog import load_catalog
+from bench.errors import UsageError
+from bench.model import Request, Workload
+from bench.plan import headers_of, with_delay, with_own_path, with_request, with_scenario
+from bench.scenario import read_scenario
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for; ``None``: nothing in particular."""
+
+    deployments: tuple[str, ...]
+    """By name; none means all that suit the workload."""
+    workload: str
+    requests: int | None
+    duration: float | None
+    concurrency: int | None
+    delay: float | None
+    rounds: int
+    seed: int | None
+    workers: int | None
+    threads: int | None
+    async_cores: int | None
+    runner: str
+    generator: str | None
+    app: str | None
+    app_dir: Path | None
+    python: Path | None
+    env_file: Path | None
+    scenario: Path | None
+    url_path: str | None
+    method: str | None
+    headers: tuple[str, ...]
+    """``Name: value`` lines."""
+    body: str | None
+    """Text, or ``@file`` with it."""
+    expect_status: int | None
+    expect_body: str | None
+    """Text, or ``@file`` with it."""
+    port: int | None
+    database_url: str | None
+    url: str | None
+    may_load_this_host: bool
+    results: Path
+    command: tuple[str, ...]
+    """The call itself, for the record."""
+
+
+def workload_of(request: RunRequest) -> Workload:
+    """Return the workload that was asked for, with the user's delay or path."""
+    workload = load_catalog().workload(request.workload)
+    own = request.app is not None or request.app_dir is not None
+    if request.scenario is not None:
+        check_scenario_alone(request)
+        workload = with_scenario(
+            workload, read_scenario(request.scenario, headers_of(request.headers))
+        )
+    elif request.url_path is not None or request.app is not None:
+        workload = with_own_path(workload, request.url_path or "/")
+    if request.delay is not None:
+        workload = with_delay(workload, request.delay)
+    if own:  # it calls what it calls: the slow API belongs to the demo
+        workload = replace(workload, uses=tuple(s for s in workload.uses if s != "api"))
+    if workload.mix:
+        return workload
+    return with_request(
+        workload,
+        request_of(request),
+        expect_status=request.expect_status,
+        expect_body=text_or_file("--expect-body", request.expect_body),
+    )
+
+
+def check_scenario_alone(request: RunRequest) -> None:
+    """Refuse what a scenario says for each of its requests.
+
+    Raises:
+        UsageError: it is given beside it.
+
+    """
+    beside = ("url_path", "method", "body", "expect_status", "expect_body", "delay")
+    given = [name for name in beside if getattr(request, name) is not None]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{options}: a scenario says that of each request; leave it out")
+
+
+def request_of(request: RunRequest) -> Request:
+    """Return what is sent, as the user wants it."""
+    body = text_or_file("--body", request.body)
+    method = request.method or ("GET" if body is None else "POST")
+    return Request(method.upper(), headers_of(request.headers), body)
+
+
+def text_or_file(option: str, value: str | None) -> str | None:
+    """Return the text itself, or that of the file that ``@file`` names.
+
+    Raises:
+        UsageError: there is no such file, or it holds no text.
+
+    """
+    if value is None or not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{option}: {value[1:]} cannot be read: {error}") from error
