@@ -1,13 +1,17 @@
 """What the user asked of a run, and the workload that this means."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from bench.catalog import load_catalog
 from bench.errors import UsageError
-from bench.model import Request, Workload
+from bench.model import MASK, SECRET_HEADERS, Request, Workload
 from bench.plan import headers_of, with_delay, with_own_path, with_request, with_scenario
 from bench.scenario import read_scenario
+from bench.services.postgres import mask_password
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,7 @@ def workload_of(request: RunRequest) -> Workload:
         workload = with_delay(workload, request.delay)
     if own:  # it calls what it calls: the slow API belongs to the demo
         workload = replace(workload, uses=tuple(s for s in workload.uses if s != "api"))
-    if workload.mix:
-        return workload
-    return with_request(
-        workload,
-        request_of(request),
-        expect_status=request.expect_status,
-        expect_body=text_or_file("--expect-body", request.expect_body),
-    )
+    return workload if workload.mix else requested(workload, request)
 
 
 def check_scenario_alone(request: RunRequest) -> None:
@@ -90,11 +87,45 @@ def check_scenario_alone(request: RunRequest) -> None:
         raise UsageError(f"{options}: a scenario says that of each request; leave it out")
 
 
-def request_of(request: RunRequest) -> Request:
-    """Return what is sent, as the user wants it."""
-    body = text_or_file("--body", request.body)
-    method = request.method or ("GET" if body is None else "POST")
-    return Request(method.upper(), headers_of(request.headers), body)
+class OwnRequest(Protocol):
+    """What the user may say of the request itself; ``None``: nothing in particular."""
+
+    @property
+    def method(self) -> str | None:
+        """GET, POST or another."""
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """``Name: value`` lines."""
+
+    @property
+    def body(self) -> str | None:
+        """Text, or ``@file`` with it."""
+
+    @property
+    def expect_status(self) -> int | None:
+        """The one right status."""
+
+    @property
+    def expect_body(self) -> str | None:
+        """Text, or ``@file`` with it."""
+
+
+def requested(workload: Workload, own: OwnRequest) -> Workload:
+    """Return the workload with what is sent, and what is right, as the user wants it.
+
+    Raises:
+        UsageError: no request can be like that.
+
+    """
+    body = text_or_file("--body", own.body)
+    method = own.method or ("GET" if body is None else "POST")
+    return with_request(
+        workload,
+        Request(method.upper(), headers_of(own.headers), body),
+        expect_status=own.expect_status,
+        expect_body=text_or_file("--expect-body", own.expect_body),
+    )
 
 
 def text_or_file(option: str, value: str | None) -> str | None:
@@ -110,3 +141,11 @@ def text_or_file(option: str, value: str | None) -> str | None:
         return Path(value[1:]).expanduser().read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{option}: {value[1:]} cannot be read: {error}") from error
+
+
+def without_secrets(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the call with the passwords and the secret headers in it masked."""
+    header = re.compile(
+        rf"((?:--header=)?({'|'.join(SECRET_HEADERS)})\s*:).*", re.IGNORECASE | re.DOTALL
+    )
+    return tuple(header.sub(rf"\1 {MASK}", mask_password(part)) for part in command)

@@ -1,7 +1,6 @@
 """A whole run, from what the user asked for to the saved record."""
 
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from bench.load import (
     load_generator,
 )
 from bench.machine import fingerprint
-from bench.model import MASK, SECRET_HEADERS, Deployment, Run, Workload
+from bench.model import Deployment, Run, Workload
 from bench.own_app.app import OwnApp, own_app_or_demo
 from bench.plan import (
     LoadOverride,
@@ -29,10 +28,9 @@ from bench.plan import (
 )
 from bench.preflight import preflight
 from bench.processes.guardian import Guardian
-from bench.run_request import RunRequest, workload_of
+from bench.run_request import RunRequest, without_secrets, workload_of
 from bench.runners import RunnerOptions, make_runner, runner_names
 from bench.services.nginx import nginx_version
-from bench.services.postgres import mask_password
 from bench.store import SCHEMA, discarded_unless_saved, new_run_folder
 from bench.trial import Bench
 
@@ -202,14 +200,6 @@ def _app_of(request: RunRequest) -> OwnApp:
         python=request.python,
         env_file=request.env_file,
     )
-
-
-def without_secrets(command: Sequence[str]) -> tuple[str, ...]:
-    """Return the call with the passwords and the secret headers in it masked."""
-    header = re.compile(
-        rf"((?:--header=)?({'|'.join(SECRET_HEADERS)})\s*:).*", re.IGNORECASE | re.DOTALL
-    )
-    return tuple(header.sub(rf"\1 {MASK}", mask_password(part)) for part in command)
 
 
 def new_record(

@@ -9,7 +9,7 @@ from rich.status import Status
 from bench.cli import options as shared
 from bench.cli.consoles import stderr, stdout
 from bench.cli.options import POSITIVE, Option, as_typed, option
-from bench.cli.own_app import app_instead_of_the_demo, own_app_options
+from bench.cli.own_app import app_instead_of_the_demo, own_app_options, request_options
 from bench.drain.model import EVENTS, DrainRun, DrainTrial
 from bench.drain.session import DrainRequest, carry_out
 from bench.drain.trial import PlannedDrain
@@ -62,6 +62,7 @@ from bench.report import drain as text
 @app_instead_of_the_demo
 @own_app_options
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the demo's.")
+@request_options
 @click.option("--json", "as_json", is_flag=True, help="Print all trials as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table as Markdown.")
 def drain(
@@ -83,6 +84,8 @@ def drain(
       flask-bench drain gevent-gunicorn --event stop,reload --rounds 10
       flask-bench drain gevent-uwsgi --event stop --plain
       flask-bench drain --app shop.wsgi:app --app-dir ~/shop --url-path /checkout
+      flask-bench drain --app shop:app --url-path /cart --body '{"item": 7}' \\
+          --header 'Content-Type: application/json'
     """
     request = DrainRequest(
         deployments,

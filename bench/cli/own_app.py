@@ -1,4 +1,4 @@
-"""The options that name the user's own app, for every command that takes one."""
+"""The options that name the user's own app and its request, for every command that takes these."""
 
 from pathlib import Path
 
@@ -34,6 +34,39 @@ def own_app_options(command: Command) -> Command:
             envvar="APP_DIR",
             type=click.Path(path_type=Path),
             help="The folder that your app is imported from.  [default: this one]",
+        ),
+    ):
+        command = each(command)
+    return command
+
+
+def request_options(command: Command) -> Command:
+    """Give a command what is sent, and what a right answer to it is."""
+    for each in (
+        option(
+            "--expect-body",
+            envvar="EXPECT_BODY",
+            metavar="TEXT|@FILE",
+            help="The one right body.  [default: what the app answers first]",
+        ),
+        option(
+            "--expect-status",
+            envvar="EXPECT_STATUS",
+            type=click.IntRange(100, 599),
+            help="The one right status.  [default: any from 200 to 299]",
+        ),
+        option("--body", envvar="BODY", metavar="TEXT|@FILE", help="Sent with each request."),
+        click.option(
+            "--header",
+            "headers",
+            multiple=True,
+            metavar="'NAME: VALUE'",
+            help="Sent with each request; may be given more than once.",
+        ),
+        option(
+            "--method",
+            envvar="METHOD",
+            help="How that is requested.  [default: GET; POST with --body]",
         ),
     ):
         command = each(command)

@@ -7,7 +7,7 @@ import click
 from bench.cli import options as shared
 from bench.cli.consoles import print_run, say, stderr, warn
 from bench.cli.options import POSITIVE, Option, as_typed, option
-from bench.cli.own_app import app_instead_of_the_demo, own_app_options
+from bench.cli.own_app import app_instead_of_the_demo, own_app_options, request_options
 from bench.errors import ExitCode
 from bench.model import Run
 from bench.report.progress import ProgressReport
@@ -77,29 +77,7 @@ from bench.store import load_run
     help="A file with several requests and how often each of them comes.",
 )
 @option("--url-path", envvar="URL_PATH", help="Path and query to load instead of the workload's.")
-@option(
-    "--method", envvar="METHOD", help="How that is requested.  [default: GET; POST with --body]"
-)
-@click.option(
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Sent with each request; may be given more than once.",
-)
-@option("--body", envvar="BODY", metavar="TEXT|@FILE", help="Sent with each request.")
-@option(
-    "--expect-status",
-    envvar="EXPECT_STATUS",
-    type=click.IntRange(100, 599),
-    help="The one right status.  [default: any from 200 to 299]",
-)
-@option(
-    "--expect-body",
-    envvar="EXPECT_BODY",
-    metavar="TEXT|@FILE",
-    help="The one right body.  [default: what the app answers first]",
-)
+@request_options
 @option(
     "--port",
     envvar="PORT",

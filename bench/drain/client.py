@@ -119,7 +119,7 @@ class Load:
         return Connection(*await asyncio.wait_for(opening, within))
 
     async def _ask(self, connection: Connection) -> tuple[Fate, str, bool]:
-        answer = Answer()
+        answer = Answer(head_only=self._orders.request.get("method") == "HEAD")
         sent = time.monotonic()
         try:
             async with asyncio.timeout(self._orders.answer_within):

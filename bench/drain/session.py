@@ -16,6 +16,7 @@ from bench.model import Deployment, Machine, Workload
 from bench.own_app.app import OwnApp, own_app_or_demo
 from bench.plan import with_delay, with_own_path
 from bench.processes.guardian import Guardian
+from bench.run_request import requested, without_secrets
 from bench.runners import RunnerOptions
 from bench.runners.local import LocalRunner
 from bench.services.nginx import nginx_version
@@ -47,6 +48,14 @@ class DrainRequest:
     python: Path | None
     env_file: Path | None
     url_path: str | None
+    method: str | None
+    headers: tuple[str, ...]
+    """``Name: value`` lines."""
+    body: str | None
+    """Text, or ``@file`` with it."""
+    expect_status: int | None
+    expect_body: str | None
+    """Text, or ``@file`` with it."""
     command: tuple[str, ...]
     """The call itself, for the record."""
 
@@ -69,9 +78,9 @@ def carry_out(request: DrainRequest, begins: Begins, ended: Ended) -> DrainRun:
     seed = random.randrange(2**32) if request.seed is None else request.seed  # noqa: S311
     ways, skipped = ways_of(request, chosen)
     run = DrainRun(
-        command=request.command,
+        command=without_secrets(request.command),
         machine=_machine_text(),
-        path=workload.url_path(),
+        path=workload.request_text(),
         concurrency=request.concurrency,
         keep_alive=request.keep_alive,
         rounds=request.rounds,
@@ -117,7 +126,7 @@ def workload_of(request: DrainRequest) -> Workload:
     """Return what a request does.
 
     Raises:
-        UsageError: a delay is given, and the path that is asked for does not take any.
+        UsageError: no request can be like that, or it takes no delay and one is given.
 
     """
     workload = load_catalog().workload(WORKLOAD)
@@ -127,7 +136,7 @@ def workload_of(request: DrainRequest) -> Workload:
         workload = with_delay(workload, request.delay)
     if request.app is not None or request.app_dir is not None:
         workload = replace(workload, uses=())  # the slow API belongs to the demo
-    return workload
+    return requested(workload, request)
 
 
 def chosen_of(request: DrainRequest, workload: Workload) -> tuple[Deployment, ...]:

@@ -90,6 +90,30 @@ def test_an_app_of_ones_own(tmp_path: Path) -> None:
     assert ended.code == ExitCode.OK
 
 
+def test_another_request_than_a_get(tmp_path: Path) -> None:
+    folder = write_app(
+        tmp_path,
+        "shop",
+        "import time\nfrom flask import Flask, request\napp = Flask(__name__)\n"
+        "@app.put('/cart')\n"
+        "def cart():\n    time.sleep(0.3)\n"
+        "    return {'user': request.headers['Authorization'], **request.get_json()}, 201\n",
+    )
+    own = ("--app", "shop:app", "--app-dir", str(folder), "--url-path", "/cart")
+    sent = (
+        *("--method", "put", "--body", '{"item": 7}', "--header", "Content-Type: application/json"),
+        *("--header", "Authorization: Bearer s3cret", "--expect-status", "201"),
+    )
+
+    ended, trials = drained(tmp_path, "gevent-pywsgi", "--event", "stop", *own, *sent, *OWN_LOAD)
+
+    trial = trials["gevent-pywsgi", "stop"]
+    assert lost(trial) == 0
+    assert trial["counts"]["answered"] >= trial["in_flight"] > CLIENTS / 2
+    assert pure_json(ended.out)["path"] == "PUT /cart"
+    assert "s3cret" not in ended.out + ended.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -19,7 +19,8 @@ PRODUCTION = (
 REQUEST = DrainRequest(
     deployments=(), events=(), concurrency=200, delay=None, rounds=2, seed=1, workers=None,
     keep_alive=False, plain=False, app=None, app_dir=None, python=None, env_file=None,
-    url_path=None, command=("flask-bench", "drain"),
+    url_path=None, method=None, headers=(), body=None, expect_status=None, expect_body=None,
+    command=("flask-bench", "drain"),
 )  # fmt: skip
 
 
