@@ -3,7 +3,6 @@
 import random
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ HANDICAPPED = "bench.handicap:app"
 PILOT_ROUNDS = 5
 PILOT_HANDICAP = 20_000
 """Rounds of the handicap's loop, about half a millisecond: as much again as a request costs."""
-ROWS = "ab.tsv"
+ROWS = ("ab.tsv", "builtin.tsv")
 """The raw rows of a trial: 200 kB each, which nobody reads a thousand of."""
 
 
@@ -209,8 +208,8 @@ class _Tidy:
 
     def ended(self, trial: Trial) -> None:
         if trial.valid:
-            with suppress(OSError):
-                (self.folder / trial.folder / ROWS).unlink()
+            for rows in ROWS:
+                (self.folder / trial.folder / rows).unlink(missing_ok=True)
         self.observer.ended(trial)
 
 

@@ -66,7 +66,8 @@ def _with_notes(run: Run, bench: Bench) -> Run:
     notes = dict.fromkeys((*run.notes, *bench.runner.notes))
     verification = run.trials[-1].verification
     if verification and verification.bodies_vary:
-        notes[BODIES_VARY.format(path=run.workload.path)] = None
+        path = "some request of the scenario" if run.workload.mix else run.workload.path
+        notes[BODIES_VARY.format(path=path)] = None
     return replace(run, machine=replace(run.machine, versions=versions), notes=tuple(notes))
 
 

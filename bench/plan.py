@@ -124,6 +124,10 @@ def check_path(path: str, named: str) -> None:
         raise UsageError(f"{named} is {path!r}; it has to begin with a slash, as in /checkout")
     if any(character.isspace() for character in path):
         raise UsageError(f"{named} is {path!r}; write a space in it as %20")
+    if not path.isascii():
+        raise UsageError(
+            f"{named} is {path!r}; write what is not ASCII as clients send it: ü is %C3%BC"
+        )
 
 
 def with_scenario(workload: Workload, mix: Sequence[MixedRequest]) -> Workload:

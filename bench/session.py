@@ -1,5 +1,6 @@
 """A whole run, from what the user asked for to the saved record."""
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from bench.load import (
     load_generator,
 )
 from bench.machine import fingerprint
-from bench.model import Deployment, Run, Workload
+from bench.model import Deployment, Load, Run, Workload
 from bench.own_app.app import OwnApp, own_app_or_demo
 from bench.plan import (
     LoadOverride,
@@ -81,6 +82,7 @@ def carry_out(request: RunRequest, watch: Watch, warn: Warn = lambda _: None) ->
     )
     for planned in plan:
         generator.check(planned.load)
+        check_all_come(workload, planned.load)
     folder = new_run_folder(request.results, workload.name)
     with discarded_unless_saved(folder), Guardian() as guardian:
         options = _runner_options(request, workload, plan, folder, guardian)
@@ -143,6 +145,21 @@ def generator_of(request: RunRequest, workload: Workload) -> LoadGenerator:
             f" LOAD={FOR_SEVERAL_REQUESTS}"
         )
     return generator
+
+
+def check_all_come(workload: Workload, load: Load) -> None:
+    """Refuse a load in which a request of the scenario has no place.
+
+    Raises:
+        UsageError: there are too few requests for its share.
+
+    """
+    for share, request in workload.shares():
+        if load.requests is not None and share * load.requests < 1:
+            raise UsageError(
+                f"REQUESTS={load.requests} is too few for the scenario: {request.text()} is"
+                f" {share:.2g} of all. Send {math.ceil(1 / share)} or more, or set DURATION"
+            )
 
 
 def plan_of(

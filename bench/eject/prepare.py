@@ -28,7 +28,7 @@ HEALTH, READY, FRONT = "/healthz", "/readyz", "/"
 LABEL = re.compile(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?")
 """A DNS label as Kubernetes wants it for a Service, with room for what is added to it."""
 IMAGE = re.compile(r"[\w][\w.:/@-]*")
-PATH = re.compile(r"/[\w.~!&()*+,;=:@%/?-]*")
+PATH = re.compile(r"/[\w.~!&()*+,;=:@%/?-]*", re.ASCII)
 """Paths and queries that need no quotes in a Dockerfile, a shell or YAML."""
 OLDEST, NEWEST = (3, 11), (3, 14)
 """Versions of Python that the locks are made for (see bench/bootstrap.py)."""
@@ -145,8 +145,9 @@ def _ejection(
     _refuse_clashes(ejection, app, where.search)
     notes = [*requirements.notes, *_notes(request, seen, health)]
     if ejection.own_ignore:
+        secret = f", and keep {ejection.ignored} out" if ejection.ignored else ""
         notes.append(
-            f"{where.context / IGNORE} decides what images get: let {where.deploy} through"
+            f"{where.context / IGNORE} decides what images get: let {where.deploy} through{secret}"
         )
     return ejection, tuple(notes)
 

@@ -1,7 +1,6 @@
 """An ejection as files: path → content. Nothing is written here."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -63,6 +62,5 @@ def _filled(template: str, ejection: Ejection, copies: Mapping[str, bytes]) -> s
     # Dockerfiles and YAML read JSON's strings and lists
     environment.filters["quoted"] = json.dumps
     environment.filters["listed"] = lambda words: json.dumps(list(words))
-    environment.filters["shell"] = shlex.quote
     texts = {path: content.decode() for path, content in copies.items()}
     return environment.get_template(f"{template}.j2").render(e=ejection, texts=texts)

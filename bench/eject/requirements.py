@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from bench.eject.look import Distribution, Seen
-from bench.eject.places import Places
+from bench.eject.places import PLAIN, Places
 from bench.eject.server_lock import Locked
 from bench.errors import UsageError
 from bench.own_app.app import OwnApp
@@ -20,7 +20,8 @@ PROJECT = "pyproject.toml"
 TOOLS = {"pip", "setuptools", "wheel", "distribute", "flask-bench"}
 """What a virtual environment has besides, as ``pip freeze`` knows them, and this program."""
 OTHER_FILES = re.compile(
-    r"^\s*(-r|-c|-e|--requirement|--constraint|--editable|\.|/|file:)", re.MULTILINE
+    r"^\s*(-r|-c|-e|-f|--requirement|--constraint|--editable|--find-links|\.|/|file:|[\w.-]+/)",
+    re.MULTILINE,
 )
 UNPINNED = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)(?![^#\n]*(===?|@))[^\n]*$", re.MULTILINE)
 FEW = 5
@@ -89,6 +90,8 @@ def app_requirements(
 def _from_file(file: Path, where: Places, *, installed: bool) -> AppRequirements:
     text = _read(file)
     relative = file.relative_to(where.context).as_posix()
+    if not PLAIN.fullmatch(relative):
+        raise UsageError(f"--requirements: {relative!r} would need quotes in a Dockerfile")
     loose = [found[1] for found in UNPINNED.finditer(text)]
     notes: tuple[str, ...] = ()
     if loose:

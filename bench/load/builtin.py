@@ -8,6 +8,7 @@ docs/performance.md was measured. The verdict says when that was the limit.
 import csv
 import json
 import os
+import socket
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import TrialError, UsageError
-from bench.load.builtin_client import FATES, Orders
+from bench.load.builtin_client import FATES, LINGERING, Orders
 from bench.load.child import Guardian, run_child
 from bench.load.latency import late_connects, latency_from_counts
 from bench.load.open_files import check_open_files, room_for
@@ -29,6 +30,8 @@ MAX_CONCURRENCY = 20_000
 """Each client is a coroutine and a connection; above, the client is what is measured."""
 MAX_REQUESTS = 5_000_000
 """Each takes 30 bytes while the load runs, and 40 on the disk."""
+LOOK_UP_WITHIN = 5.0
+"""Seconds."""
 GRACE = 10.0
 """Seconds beyond all time-outs to start, and to write half a million rows."""
 ANSWERED, *FAILURES = FATES
@@ -71,7 +74,7 @@ class Builtin:
         # Written so that NaN, which is neither less nor equal, is refused too.
         if load.requests is None and not 0 < (load.duration or 0) <= 24 * 3600:
             raise UsageError(f"DURATION={load.duration}: seconds, up to a day")
-        check_open_files(load.concurrency)
+        check_open_files(load.concurrency + LINGERING)
 
     def run(
         self,
@@ -98,7 +101,7 @@ class Builtin:
         command = (sys.executable, "-P", "-m", "bench.load.builtin_client", str(file))
         report_progress = LoadProgress(load, errors, progress)
         try:
-            with room_for(load.concurrency):
+            with room_for(load.concurrency + LINGERING):
                 ended = run_child(
                     command,
                     stdout=folder / "builtin.txt",
@@ -129,7 +132,8 @@ def longest(load: Load, timeout: float) -> float:
 def _orders(asks: Sequence[Ask], load: Load, folder: Path, timeout: float) -> Orders:
     target = urlsplit(asks[0].url)
     return Orders(
-        host=target.hostname or "",
+        authority=target.netloc,
+        host=_address(target.hostname or "", target.port or 80),
         port=target.port or 80,
         asks=[asdict(replace(ask, url=_path(ask.url))) for ask in asks],
         concurrency=load.concurrency,
@@ -139,6 +143,15 @@ def _orders(asks: Sequence[Ask], load: Load, folder: Path, timeout: float) -> Or
         rows=str(folder / "builtin.tsv"),
         result=str(folder / "builtin_seen.json"),
     )
+
+
+def _address(host: str, port: int) -> str:
+    """Return the address that answers by this name; the name itself, if none does."""
+    try:
+        with socket.create_connection((host, port), timeout=LOOK_UP_WITHIN) as probe:
+            return str(probe.getpeername()[0])
+    except OSError:
+        return host
 
 
 def _path(url: str) -> str:

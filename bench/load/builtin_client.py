@@ -23,12 +23,16 @@ import httptools
 from bench.load.http_messages import Answer, request_message
 
 DECK = 1000
-"""Requests in which all shares are exact, where no number of requests is given."""
+"""Requests at least in which all shares are exact, where no number of requests is given …"""
+LARGEST_DECK = 100_000
+"""… and at most, however seldom one of them comes: in each deck it does at least once."""
 SEED = 1
 FRUITLESS = 10
 """Connections that fail one after the other until it gives up: nobody is there."""
 TOLD_EACH = 0.1
 """Part of the requests after which progress is told."""
+LINGERING = 500
+"""Connections at most that wait for the server to close them; beyond, the client does."""
 CLOSES_WITHIN = 1.0
 """Seconds for a server to close the connection, which it was asked to. Whoever closes first keeps
 the port taken for a minute."""
@@ -54,7 +58,10 @@ class Asked:
 class Orders:
     """What load to put on, and where to write what came back."""
 
+    authority: str
+    """What the Host header says."""
     host: str
+    """An address, so that no request waits for a name to be looked up."""
     port: int
     asks: Sequence[dict[str, Any]]
     """What `bench.model.Ask` has; of the URL only path and query."""
@@ -115,6 +122,9 @@ class Rows:
 class Exchange(asyncio.Protocol):
     """One request and its response over a connection of its own."""
 
+    lingering = 0
+    """How many of all of them wait for the server to close."""
+
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.answer = Answer(head_only=asked.is_head)
@@ -147,8 +157,10 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say whether that is the end of the response."""
+        self._transport = None
         if self._closing:
             self._closing.cancel()
+            Exchange.lingering -= 1
         whole = exc is None and self.answer.ended_by_closing()
         self.end("answered" if whole else "receive")
 
@@ -161,7 +173,8 @@ class Exchange(asyncio.Protocol):
             self.done.set_result(None)
         if self._transport is None:
             return
-        if fate == "answered":
+        if fate == "answered" and Exchange.lingering < LINGERING:
+            Exchange.lingering += 1
             self._closing = self._loop.call_later(CLOSES_WITHIN, self._transport.abort)
         else:
             self._transport.abort()
@@ -180,8 +193,7 @@ class Client:
 
     def __post_init__(self) -> None:
         asks = self.orders.asks
-        host = f"{self.orders.host}:{self.orders.port}"
-        self.asked = tuple(_asked(ask, host) for ask in asks)
+        self.asked = tuple(_asked(ask, self.orders.authority) for ask in asks)
         self._deck = dealt(tuple(ask["weight"] for ask in asks), self.orders.requests)
         self._end = math.inf
 
@@ -242,23 +254,25 @@ def dealt(weights: Sequence[float], requests: int | None) -> Iterator[int]:
         requests: how many in all; ``None``: endless.
 
     """
-    size = requests or DECK
     total = sum(weights)
+    size = requests or min(max(DECK, math.ceil(total / min(weights))), LARGEST_DECK)
     exact = [weight / total * size for weight in weights]
     counts = [math.floor(each) for each in exact]
     # what is left over goes to those that were rounded down most (largest remainder)
     by_remainder = sorted(range(len(weights)), key=lambda n: counts[n] - exact[n])
     for number in by_remainder[: size - sum(counts)]:
         counts[number] += 1
+    if requests is None:
+        counts = [max(1, count) for count in counts]
     deck = [number for number, count in enumerate(counts) for _ in range(count)]
     random.Random(SEED).shuffle(deck)  # noqa: S311 - an order to repeat, not a secret
     return iter(deck) if requests else chain.from_iterable(repeat(deck))
 
 
-def _asked(ask: dict[str, Any], host: str) -> Asked:
+def _asked(ask: dict[str, Any], authority: str) -> Asked:
     request = ask["request"]
     return Asked(
-        request_message(host, ask["url"], **request | {"headers": sent(request)}),
+        request_message(authority, ask["url"], **request | {"headers": sent(request)}),
         request["method"] == "HEAD",
         ask["status"],
         None if ask["body"] is None else ask["body"].encode(),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import httptools
 
+INTERIM = 1
+"""First digit of what comes before the response (RFC 9110, 15.2): 100 Continue, 103 Early Hints."""
 WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose request says how long its body is, if it has none as well (RFC 9110, 8.6)."""
 
@@ -33,7 +35,10 @@ class Answer:
 
         """
         self.begun = True
-        self.parser.feed_data(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            raise httptools.HttpParserError("it changes the protocol") from error
 
     def ended_by_closing(self) -> bool:
         """Whether a response that has no length is whole because the connection ended."""
@@ -45,8 +50,8 @@ class Answer:
 
     def on_headers_complete(self) -> None:
         """Note that the headers are there, which may be all."""
-        self.has_head = True
-        self.complete = self.head_only
+        self.has_head = self.parser.get_status_code() // 100 != INTERIM
+        self.complete = self.head_only and self.has_head
 
     def on_body(self, data: bytes) -> None:
         """Keep the body."""
@@ -54,6 +59,9 @@ class Answer:
 
     def on_message_complete(self) -> None:
         """Note that all of it is there, and whether the connection may be used again."""
+        if not self.has_head:
+            self.has_length = False
+            return
         self.complete = True
         self.keeps_alive = self.parser.should_keep_alive()
 

@@ -16,7 +16,6 @@ HEADINGS = (
     Heading("of all"),
     Heading("requests"),
     *map(Heading, TIMES),
-    Heading("failed"),
 )
 
 
@@ -48,7 +47,7 @@ def _measured(run: Run) -> dict[str, list[tuple[RequestMeasurement, ...]]]:
 
 
 def _line(deployment: str, text: str, share: float, seen: Sequence[RequestMeasurement]) -> Line:
-    requests, failed = sum(s.requests for s in seen), sum(s.failed for s in seen)
+    requests = sum(s.requests for s in seen)
     return Line(
         deployment,
         (
@@ -57,7 +56,6 @@ def _line(deployment: str, text: str, share: float, seen: Sequence[RequestMeasur
             Cell(figures.percent(share), share),
             Cell(figures.count(requests), requests),
             *(_time(name, [s.latency for s in seen if s.latency]) for name in TIMES),
-            Cell(figures.count(failed), failed),
         ),
     )
 

@@ -3,8 +3,10 @@
 import csv
 import re
 import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,8 +15,9 @@ import pytest
 from bench.analysis.ceiling import ceiling
 from bench.errors import ExitCode, TrialError
 from bench.load.builtin import Builtin
+from bench.load.builtin_client import LINGERING
 from bench.model import Ask, Load, Measurement, Request
-from tests.integration.harness import run, write_app
+from tests.integration.harness import DEADLINE, run, write_app
 from tests.integration.manners import Manners
 
 pytestmark = pytest.mark.integration
@@ -292,6 +295,7 @@ def test_a_request_of_it_that_fails_is_no_result(tmp_path: Path, shop: tuple[str
     ("arguments", "said"),
     [
         (("--load", "ab"), "LOAD=builtin"),
+        (("--requests", "9", "--concurrency", "2"), "/slow is 0.1 of all. Send 10 or more"),
         (("--url-path", "/"), "--url-path: a scenario says that of each request"),
         (("--scenario", "no-such.toml"), "no-such.toml cannot be read"),
     ],
@@ -302,6 +306,53 @@ def test_what_does_not_go_with_a_scenario(
     ended = run(tmp_path, "run", "gevent-pywsgi", *shop, *arguments)
     assert ended.code == ExitCode.USAGE
     assert said in ended.err
+
+
+def test_an_app_that_answers_by_what_it_is_sent(tmp_path: Path) -> None:
+    text = "from flask import Flask, request\napp = Flask(__name__)\n"
+    text += "@app.get('/')\ndef index():\n    return str(request.headers)\n"
+    app = ("--app", "shop:app", "--app-dir", str(write_app(tmp_path, "shop", text)))
+    load = ("--load", "builtin", "--requests", "50", "--concurrency", "5")
+
+    ended = run(tmp_path, "run", "gevent-pywsgi", *app, *load)
+
+    assert ended.code == ExitCode.OK, ended.out
+    assert ended.trial("gevent-pywsgi").valid
+
+
+def test_a_name_is_looked_up_once_and_sent_as_it_is(server: Manners, tmp_path: Path) -> None:
+    url = server.url.replace("127.0.0.1", "localhost")
+    result = loaded(tmp_path, Load(2, requests=4), Ask(f"{url}/hello"))
+    assert result.failed == 0
+    assert all(f"Host: {url.removeprefix('http://')}\r\n" in head for head, _ in server.received)
+
+
+def test_a_server_that_never_closes_does_not_keep_connections(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        stop = threading.Event()
+
+        def serve() -> None:
+            kept = []
+            listener.settimeout(0.1)
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    connection.settimeout(DEADLINE)
+                    if connection.recv(65536):
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    kept.append(connection)
+            for connection in kept:
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            result = loaded(tmp_path, Load(1, requests=3 * LINGERING), Ask(url))
+        finally:
+            stop.set()
+            thread.join()
+    assert (result.failed, result.requests) == (0, 3 * LINGERING)
 
 
 def test_the_client_is_measured_too(server: Manners, tmp_path: Path) -> None:

@@ -98,6 +98,14 @@ def elsewhere():
     return redirect("/login")
 
 
+@app.get("/lets-go")
+def lets_go():
+    if not kept:
+        kept.append(libc.usleep(1_600_000))
+    time.sleep(600)
+    return "never"
+
+
 @app.get("/stuck")
 def stuck():
     libc.usleep(600_000_000)
@@ -233,6 +241,11 @@ def test_an_app_that_never_answers_is_ended_and_blamed(shop: Path, guardian: Gua
     ]
 
 
+def test_who_has_let_go_is_not_blamed_for_what_waits_later(shop: Path, guardian: Guardian) -> None:
+    findings = probe_url(OwnApp("shop:app", shop), "/lets-go", guardian=guardian, seconds=6.0)
+    assert ids(findings) == ["probe-no-answer"]
+
+
 def test_the_demo_app_is_clean(guardian: Guardian) -> None:
     held = HeldApi()
     held.release.set()  # it answers at once
@@ -268,6 +281,8 @@ def test_an_interpreter_without_gevent_is_told_how_to_get_it(
 def test_a_path_begins_with_a_slash(shop: Path, guardian: Guardian) -> None:
     with pytest.raises(UsageError, match="begins with /"):
         probe_url(OwnApp("shop:app", shop), "orders", guardian=guardian)
+    with pytest.raises(UsageError, match="%C3%BC"):
+        probe_url(OwnApp("shop:app", shop), "/prüfung", guardian=guardian)
 
 
 def test_ids_are_unique() -> None:

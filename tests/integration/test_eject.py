@@ -393,6 +393,9 @@ class TestTheApp:
         prepared = prepare(asked(home, "sync-gunicorn"))
         assert "Dockerfile.dockerignore" not in prepared.files
         assert any(".dockerignore decides" in note for note in prepared.notes)
+        (home / "secrets.txt").write_text("TOKEN=very-secret\n")
+        prepared = ejected(home, "sync-gunicorn", env_file=home / "secrets.txt")
+        assert any("keep secrets.txt out" in note for note in prepared.notes)
 
     def test_values_of_the_users_variables_are_nowhere(self, home: Path) -> None:
         (home / ".env").write_text("TOKEN=very-secret\n")

@@ -67,6 +67,7 @@ def test_everything(tmp_path: Path) -> None:
         ('[[request]\npath = "/"\n', "cannot be read"),
         ('[[request]]\npath = "cart"\n', "has to begin with a slash"),
         ('[[request]]\npath = "/a b"\n', "write a space in it as %20"),
+        ('[[request]]\npath = "/ü"\n', "ü is %C3%BC"),
         ('[[request]]\npath = "/"\nmethod = "G T"\n', "request 1: --method"),
         ('[[request]]\npath = "/"\nmethod = "GET"\nbody = "a"\n', "request 1: --body"),
         ('[[request]]\npath = "/"\nexpect_status = 404\n', "request 1: --expect-status"),

@@ -42,6 +42,8 @@ def probe_url(
     """
     if not url_path.startswith("/"):
         raise UsageError(f"{url_path!r} is no path: it begins with /, as in /orders?limit=5")
+    if not url_path.isascii():
+        raise UsageError(f"{url_path!r}: write what is not ASCII as clients send it: ü is %C3%BC")
     try:
         observed = observe(app, url_path, guardian=guardian, requests=requests, seconds=seconds)
     except NoAnswerError as error:

@@ -113,6 +113,9 @@ class Watch:
         """Look at a greenlet that has not let go: called in the monitor's thread."""
         running, since, samples = self.running, self.since, self.samples
         blocked = time.perf_counter() - since
+        if self.told and self.stuck[0] != since:  # what was written down has let go meanwhile
+            self.told = 0.0
+            write({}, self.answered)
         if running is None or running is hub or blocked < self.threshold / 2:
             return
         place = self.place(sys._current_frames().get(hub.thread_ident))

@@ -304,7 +304,7 @@ def test_the_users_own_variables_do_not_get_into_an_image(
     env_file: str, ignored: str | None
 ) -> None:
     lines = texts_of(ejection(env_file=env_file))["Dockerfile.dockerignore"].splitlines()
-    assert "**/*.env" in lines
+    assert {"**/.env*", "**/*.env"} <= {*lines}
     assert [line for line in lines if "secrets" in line] == ([ignored] if ignored else [])
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice
 
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,11 @@ def test_no_share_is_off_by_more_than_one(weights: list[float], requests: int) -
     assert dealt_out.total() == requests
     for number, weight in enumerate(weights):
         assert abs(dealt_out[number] - weight / sum(weights) * requests) <= 1
+
+
+def test_what_comes_seldom_comes_in_an_endless_deck() -> None:
+    assert Counter(islice(dealt((5000, 1), None), 5001)) == {0: 5000, 1: 1}
+    assert 1 in set(islice(dealt((10**6, 1), None), 100_001))
 
 
 def test_an_endless_deck_has_its_shares_in_every_round() -> None:
@@ -63,6 +69,25 @@ def test_headers_that_were_cut_off_are_no_whole_answer() -> None:
     answer = Answer()
     answer.feed(b"HTTP/1.1 200 OK\r\nContent-")
     assert not answer.ended_by_closing()
+
+
+def test_what_is_interim_is_no_answer() -> None:
+    answer, seen = Answer(), []
+    for data in (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+        b"ok",
+    ):
+        answer.feed(data)
+        seen.append(answer.complete)
+    assert seen == [False, False, True]
+    assert (answer.parser.get_status_code(), bytes(answer.body)) == (200, b"ok")
+
+
+def test_another_protocol_is_no_http() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    with pytest.raises(httptools.HttpParserError):
+        Answer().feed(head)
 
 
 def test_times_in_microseconds() -> None:
