@@ -120,6 +120,8 @@ class Server:
     command: Command | None = None
     patches_first: bool = False
     """Its configuration file patches gevent before it imports anything else."""
+    complete: bool = True
+    """All files that its command line names are here: what is not given has its default."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Facts:
 
     def of(self, *kinds: ServerKind) -> tuple[Server, ...]:
         """Return the servers of these kinds."""
-        return tuple(server for server in self.servers if server.kind in kinds)
+        return tuple(server for server in self.servers if server.kind in kinds and server.complete)
 
 
 @dataclass(frozen=True)

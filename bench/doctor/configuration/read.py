@@ -132,26 +132,38 @@ class _Reader:
     def _gunicorn(self, server: Server, arguments: Sequence[str]) -> tuple[Server, list[TextFile]]:
         environment = server.supervisor.environment if server.supervisor else {}
         variables = server.supervisor.variables if server.supervisor else {}
-        extra, _ = gunicorn.read_arguments(
+        extra, below = gunicorn.read_arguments(
             split(environment.get("GUNICORN_CMD_ARGS", "")),
             variables.get("GUNICORN_CMD_ARGS", server.evidence),
         )
         own, name = gunicorn.read_arguments(arguments, server.evidence)
-        file = self._file("gunicorn", name or "gunicorn.conf.py")
+        file = self._file("gunicorn", name or below or "gunicorn.conf.py")
+        default = Settings()
         if "WEB_CONCURRENCY" in environment:
-            default = Setting("workers", environment["WEB_CONCURRENCY"], server.evidence)
-            extra = Settings((default,)) | extra
+            default = Settings(
+                (Setting("workers", environment["WEB_CONCURRENCY"], server.evidence),)
+            )
         if file is None:
-            return replace(server, settings=extra | own), []
+            settings = default | extra | own
+            first = self._app_patches(settings, [])
+            complete = not (name or below)
+            return replace(server, settings=settings, patches_first=first, complete=complete), []
+        if "WEB_CONCURRENCY" in file.text:  # evaluated without this environment
+            extra = default | extra
         evaluated = self._evaluated[file.path] = self._evaluate(file)
-        settings = evaluated.settings | extra | own
+        settings = default | evaluated.settings | extra | own
         if evaluated.error:
             settings |= Settings((Setting("unreadable", evaluated.error, file.at(1)),))
-        return replace(server, settings=settings, patches_first=evaluated.patches_first), [file]
+        first = evaluated.patches_first or self._app_patches(settings, [file])
+        return replace(server, settings=settings, patches_first=first), [file]
+
+    def _app_patches(self, settings: Settings, files: Sequence[TextFile]) -> bool:
+        return any(each.value == "first" for each in self._module(settings, files))
 
     def _uwsgi(self, server: Server, arguments: Sequence[str]) -> tuple[Server, list[TextFile]]:
         supervisor = server.supervisor or NOBODY
         own, names = uwsgi.read_arguments(arguments, server.evidence)
+        names = tuple(name.partition(":")[0] or name for name in names)  # app.ini:section
         files = [file for file in (self._file("uwsgi", name) for name in names) if file]
         settings = uwsgi.from_environment(supervisor.environment, supervisor.variables)
         for file in files:
@@ -162,7 +174,9 @@ class _Reader:
                     settings |= uwsgi.read_yaml(file, document)
         settings |= own
         settings |= Settings(tuple(self._module(settings, files)))
-        return replace(server, settings=settings), files
+        elsewhere = settings.last("emperor", *uwsgi.FILES, "xml", "json", "inherit")
+        complete = elsewhere is None and len(files) == len(names)
+        return replace(server, settings=settings, complete=complete), files
 
     def _file(self, kind: str, name: str) -> TextFile | None:
         """Return the file of this name: in an image it lies elsewhere, so the last part counts."""
@@ -191,7 +205,7 @@ class _Reader:
 
     def _module(self, settings: Settings, files: Sequence[TextFile]) -> Iterator[Setting]:
         """Yield ``module-patches``: what uWSGI imports patches gevent first, late or never."""
-        given = settings.last("module", "wsgi-file", "file", "import", "shared-import")
+        given = settings.last("module", "wsgi-file", "file", "import", "shared-import", "wsgi_app")
         if given is None:
             return
         name = given.text.partition(":")[0]

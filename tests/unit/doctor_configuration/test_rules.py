@@ -148,3 +148,158 @@ def test_what_is_right_in_its_place(tmp_path: Path, files: dict[str, str], absen
 )
 def test_what_is_wrong_only_together(tmp_path: Path, files: dict[str, str], present: str) -> None:
     assert present in ids(check(tmp_path, files))
+
+
+DJANGO = "#!/bin/sh\nset -e\npython manage.py migrate\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "absent"),
+    [
+        # a command that comes to an end is no server
+        (
+            {
+                "Dockerfile": 'FROM a\nENTRYPOINT ["/entrypoint.sh"]\nCMD ["gunicorn", "a:b"]\n',
+                "entrypoint.sh": f'{DJANGO}exec "$@"\n',
+            },
+            "shell-form",
+        ),
+        (
+            {"Dockerfile": "FROM a\nCMD python manage.py migrate && exec gunicorn a:b\n"},
+            "shell-form",
+        ),
+        # what a shell works out
+        (
+            {
+                "Dockerfile": "FROM a\nUSER app\nCMD exec gunicorn -w $(nproc) -k gevent"
+                " --worker-tmp-dir /dev/shm app:app\n"
+            },
+            "gunicorn-sync",
+        ),
+        (
+            {"Procfile": "web: gunicorn --workers $((2 * $(nproc) + 1)) -k gevent app:app\n"},
+            "gunicorn-sync",
+        ),
+        # Flask-SocketIO's location
+        (
+            {
+                "nginx.conf": "upstream app { server b; keepalive 64; }\n"
+                "server { location /socket.io { proxy_http_version 1.1;\n"
+                'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "Upgrade";\n'
+                "proxy_pass http://app/socket.io; } }\n",
+                "Procfile": "web: gunicorn -k gevent a:b\n",
+            },
+            "nginx-http-1-0",
+        ),
+        # the app patches before anything else
+        (
+            {
+                "Procfile": "web: gunicorn --preload -w 4 -k gevent wsgi:app\n",
+                "wsgi.py": "from gevent import monkey\nmonkey.patch_all()\nfrom shop import app\n",
+            },
+            "gunicorn-preload-unpatched",
+        ),
+        # WEB_CONCURRENCY is only the default
+        (
+            {
+                "Dockerfile": 'FROM a\nENV WEB_CONCURRENCY=1\nCMD ["gunicorn", "a:b"]\n',
+                "gunicorn.conf.py": "workers = 4\n",
+            },
+            "gunicorn-one-at-a-time",
+        ),
+        (
+            {
+                "Dockerfile": "FROM a\nENV GUNICORN_CMD_ARGS='--config /app/gunicorn_config.py'\n"
+                'CMD ["gunicorn", "a:b"]\n',
+                "gunicorn_config.py": "workers = 4\n",
+            },
+            "gunicorn-one-at-a-time",
+        ),
+        # flags that take no value
+        (
+            {"Procfile": "web: gunicorn --no-sendfile --workers 4 -k gthread --threads 9 a:b\n"},
+            "gunicorn-one-at-a-time",
+        ),
+        # files that are elsewhere, or include others
+        ({"a.service": "[Service]\nExecStart=/v/bin/uwsgi --ini /etc/a.ini\n"}, "uwsgi-no-master"),
+        (
+            {
+                "a.service": "[Service]\nExecStart=/v/bin/uwsgi --ini uwsgi.ini:uwsgi\n",
+                "uwsgi.ini": "[uwsgi]\nmodule = a:b\nmaster = true\n",
+            },
+            "uwsgi-no-master",
+        ),
+        ({"uwsgi.ini": "[uwsgi]\nini = %dbase.ini\nmodule = a:b\n"}, "uwsgi-no-master"),
+        ({"uwsgi.ini": "[uwsgi]\nemperor = /etc/uwsgi/vassals\n"}, "uwsgi-no-master"),
+        # made for development
+        ({"Dockerfile.dev": 'FROM a\nCMD ["flask", "run", "--debug"]\n'}, "dev-server"),
+        ({"Procfile.dev": "web: flask run --debug\n"}, "debug-in-production"),
+        # root is given up on the way
+        (
+            {
+                "Dockerfile": 'FROM a\nENTRYPOINT ["/entrypoint.sh"]\n',
+                "entrypoint.sh": "#!/bin/sh\nexec gosu app gunicorn a:b\n",
+            },
+            "runs-as-root",
+        ),
+        # memory by another name
+        (
+            {
+                "web.yml": "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: {\n"
+                "  volumes: [{name: tmp, emptyDir: {medium: Memory}}],\n"
+                "  containers: [{name: web, command: [gunicorn, 'a:b'],\n"
+                "    volumeMounts: [{name: tmp, mountPath: /tmp}]}]}}}\n"
+            },
+            "gunicorn-tmp-dir",
+        ),
+    ],
+)
+def test_what_people_write_is_understood(
+    tmp_path: Path, files: dict[str, str], absent: str
+) -> None:
+    assert absent not in ids(check(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        # a script in a manifest
+        {
+            "web.yml": "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n"
+            "      containers:\n      - name: web\n        command: [/bin/sh, -c]\n"
+            "        args:\n        - |\n          python manage.py migrate\n"
+            "          exec gunicorn -k eventlet a:b\n"
+        },
+        {
+            "compose.yml": "services:\n  web:\n"
+            "    command: [./wait-for-it.sh, 'db:5432', --, gunicorn, -k, eventlet, 'a:b']\n"
+        },
+        {"Procfile": "web: gunicorn -w $(nproc) -k eventlet a:b\n"},
+    ],
+    ids=["script", "wait-for-it", "nproc"],
+)
+def test_a_server_is_found_behind_what_starts_it(tmp_path: Path, files: dict[str, str]) -> None:
+    assert "gunicorn-eventlet" in ids(check(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: [a]\napiVersion: v1\n",
+        "when: 2024-13-45\n",
+        "services:\n  a: {extends: {service: b}}\n  b: {extends: {service: a}}\n",
+    ],
+)
+def test_a_strange_yaml_file_ends_nothing(tmp_path: Path, text: str) -> None:
+    files = {"compose.yml": text, "Procfile": "web: gunicorn -k eventlet a:b\n"}
+    assert "gunicorn-eventlet" in ids(check(tmp_path, files))
+
+
+def test_a_service_is_shown_where_it_stands(tmp_path: Path) -> None:
+    text = (
+        "services:\n  proxy:\n    image: nginx\n    depends_on:\n      web:\n"
+        "        condition: service_started\n  web: &web\n    command: gunicorn a:b\n"
+    )
+    found = check(tmp_path, {"compose.yml": text})
+    (finding,) = (each for each in found if each.check.id == "stop-grace-too-short")
+    assert finding.evidence[0].line == 7

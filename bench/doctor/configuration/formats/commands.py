@@ -29,6 +29,8 @@ WITH_VALUE = frozenset({"-n", "-u", "-g", "-f", "--reuid", "--regid"})
 SUBCOMMANDS = frozenset({"run", "run-program", "--"})
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 ENDS = frozenset({"&&", "||", ";", "|", "&", "(", ")", ";;"})
+SUBSTITUTION = re.compile(r"\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`")
+"""What a shell puts in at the start, innermost first."""
 WITH_DEFAULT = re.compile(r"\$\{\w+:?-([^${}]*)\}")
 
 
@@ -54,6 +56,8 @@ def started(words: Sequence[str], *, behind_shell: bool = False) -> Started | No
             return _in_shell(words[1:])
         elif name.startswith("python"):
             return _python(words[1:], behind_shell=behind_shell)
+        elif "--" in words and name not in PROGRAMS:  # wait-for-it.sh db:5432 -- gunicorn …
+            words = words[words.index("--") + 1 :]
         else:
             return _program(name, words[1:], behind_shell=behind_shell)
     return None
@@ -61,7 +65,10 @@ def started(words: Sequence[str], *, behind_shell: bool = False) -> Started | No
 
 def shell_commands(text: str) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the commands of a line of shell, and whether each takes the shell's place."""
-    lexer = shlex.shlex(fill_defaults(text), posix=True, punctuation_chars=True)
+    text, more = fill_defaults(text), 1
+    while more:
+        text, more = SUBSTITUTION.subn("$", text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = "#"
     try:
@@ -100,7 +107,8 @@ def _in_shell(words: Sequence[str]) -> Started | None:
     """Look into ``sh -c '…'``; a script that is named is a file of its own."""
     for option, text in pairwise(words):
         if option.startswith("-") and not option.startswith("--") and "c" in option:
-            commands = list(shell_commands(text))
+            lines = text.replace("\\\n", " ").split("\n")
+            commands = [each for line in lines for each in shell_commands(line)]
             for command, takes_its_place in reversed(commands):
                 if found := started(command, behind_shell=not takes_its_place):
                     return found

@@ -24,21 +24,31 @@ def read_compose(file: TextFile, content: Located, folder: Path) -> Iterator[Sup
     for name in services:
         own = services.within(name)
         if own:
-            yield _service(file, name, own, folder)
+            place = file.at(services.lines.get(name))
+            yield _service(file, name, own, folder, place)
 
 
-def _service(file: TextFile, name: str, own: Located, folder: Path) -> Supervisor:
+def _service(
+    file: TextFile,
+    name: str,
+    own: Located,
+    folder: Path,
+    place: Evidence,
+    above: frozenset[tuple[Path, str]] = frozenset(),
+) -> Supervisor:
+    """Return a service; ``above``: those that extend it, so that a circle ends."""
     environment, variables = _environment(file, own)
     supervisor = Supervisor(
         "compose",
         name,
-        file.at(_line_of_service(file, name)),
+        place,
         tuple(_commands(file, own)),
         Settings(tuple(_settings(file, own))),
         environment,
         variables,
     )
-    for below in (_extended(file, own, folder), _built(file, own, folder)):
+    above |= {(file.path, name)}
+    for below in (_extended(file, own, folder, place, above), _built(file, own, folder)):
         if below is not None:
             supervisor = _above(below, supervisor)
     return supervisor
@@ -55,14 +65,13 @@ def _above(below: Supervisor, own: Supervisor) -> Supervisor:
     )
 
 
-def _line_of_service(file: TextFile, name: str) -> int | None:
-    for number, line in enumerate(file.lines, start=1):
-        if line.strip().rstrip(":") == name and line.rstrip().endswith(":"):
-            return number
-    return None
-
-
-def _extended(file: TextFile, own: Located, folder: Path) -> Supervisor | None:
+def _extended(
+    file: TextFile,
+    own: Located,
+    folder: Path,
+    place: Evidence,
+    above: frozenset[tuple[Path, str]],
+) -> Supervisor | None:
     extends = own.get("extends")
     if isinstance(extends, str):
         extends = {"service": extends}
@@ -77,8 +86,8 @@ def _extended(file: TextFile, own: Located, folder: Path) -> Supervisor | None:
     service = str(extends.get("service"))
     for document in documents:
         base = document.within("services", service)
-        if base and base is not own and base.get("extends") != own.get("extends"):
-            return _service(other, service, base, folder)
+        if base and (other.path, service) not in above:
+            return _service(other, service, base, folder, place, above)
     return None
 
 

@@ -43,6 +43,8 @@ FLAGS = frozenset(
     {
         "reload", "preload_app", "daemon", "control_socket_disable", "reuse_port", "check_config",
         "capture_output", "enable_stdio_inheritance", "initgroups", "log_syslog", "spew",
+        "print_config", "no_sendfile", "disable_redirect_access_to_syslog", "strip_header_spaces",
+        "do_handshake_on_connect", "suppress_ragged_eofs",
     }
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ POD = {
 
 def is_manifest(content: Located) -> bool:
     """Say whether a document is a manifest that makes pods."""
-    return content.get("kind") in POD and "apiVersion" in content
+    return str(content.get("kind")) in POD and "apiVersion" in content
 
 
 def read_manifest(file: TextFile, content: Located) -> Iterator[Supervisor]:
@@ -31,7 +31,21 @@ def read_manifest(file: TextFile, content: Located) -> Iterator[Supervisor]:
     containers = pod.get("containers")
     for container in containers if isinstance(containers, list) else []:
         if isinstance(container, Located):
-            yield _container(file, container, shared)
+            in_memory = _mounts_of_memory(file, pod, container)
+            yield _container(file, container, [*shared, *in_memory])
+
+
+def _mounts_of_memory(file: TextFile, pod: Located, own: Located) -> Iterator[Setting]:
+    """Yield where a container sees volumes that are memory."""
+    memory = {
+        volume.get("name")
+        for volume in pod.get("volumes") or ()
+        if isinstance(volume, Located) and volume.within("emptyDir").get("medium") == "Memory"
+    }
+    for mount in own.get("volumeMounts") or ():
+        if isinstance(mount, Located) and mount.get("name") in memory:
+            place = file.at(mount.lines.get("mountPath"))
+            yield Setting("tmpfs", str(mount.get("mountPath")).rstrip("/"), place)
 
 
 def _container(file: TextFile, own: Located, shared: list[Setting]) -> Supervisor:

@@ -55,6 +55,6 @@ def read_yaml(file: TextFile) -> list[Located]:
     """
     try:
         found = list(yaml.load_all(file.text, _Loader))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{file.shown} is no valid YAML: {error}") from error
     return [each for each in found if isinstance(each, Located)]

@@ -91,7 +91,7 @@ def _http_1_0(facts: Facts) -> Iterator[Seen]:
             continue
         version = next((each.first for each in location.effective("proxy_http_version")), "1.0")
         value, _ = location.headers().get("connection", ("close", None))
-        if version == "1.0" or (value and not value.startswith("$")):
+        if version == "1.0" or (value and value.lower() != "upgrade" and not value.startswith("$")):
             lacks = (
                 "proxy_http_version 1.1" if version == "1.0" else 'proxy_set_header Connection ""'
             )

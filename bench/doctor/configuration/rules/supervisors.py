@@ -1,13 +1,19 @@
 """Images, services, pods, units and scripts: what is started, as whom, and who gets the signals."""
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from bench.doctor.configuration.model import Facts, Rule, Seen, Server, Supervisor, seen
 from bench.doctor.findings import Check, Evidence
 
 ROOT = ("", "0", "root")
+DEVELOPMENT = re.compile(r"(?:^|[._-])(?:dev|devel|development|local|debug)(?:[._-]|$)")
+"""In the name of a file: Dockerfile.dev, Procfile.dev, run-dev.sh."""
 NOT_DEBUG = ("0", "false", "no")
 """Values of FLASK_DEBUG that leave it off: flask.helpers.get_debug_flag."""
+DROPS = frozenset({"gosu", "su-exec", "setpriv", "chpst"})
+"""Launchers that give up root."""
 FEW_FILES = 1024
 """The soft limit that systemd gives where a unit says nothing: systemd.exec(5)."""
 
@@ -30,7 +36,10 @@ def _debugging(supervisors: Sequence[Supervisor]) -> Iterator[tuple[Supervisor, 
 
 
 def _for_development(supervisor: Supervisor | None) -> bool:
-    return supervisor is not None and supervisor.kind == "compose"
+    if supervisor is None:
+        return False
+    name = PurePosixPath(supervisor.evidence.file or "").name.lower()
+    return supervisor.kind == "compose" or DEVELOPMENT.search(name) is not None
 
 
 def _dev_server(facts: Facts) -> Iterator[Seen]:
@@ -62,6 +71,8 @@ def _as_root(facts: Facts) -> Iterator[Seen]:
         supervisor = server.supervisor
         if supervisor is None or server.kind == "nginx":  # which gives up its rights by itself
             continue
+        if server.command and not DROPS.isdisjoint(" ".join(server.command.words).split()):
+            continue
         user = supervisor.settings.last("user")
         if server.settings.text("uid", "user") or (user and user.text.split(":")[0] not in ROOT):
             continue
@@ -85,6 +96,8 @@ def _shell_form(facts: Facts) -> Iterator[Seen]:
         command, supervisor = server.command, server.supervisor
         if supervisor is None or not (supervisor.is_container or supervisor.kind == "script"):
             continue
+        if server.kind == "python" and not server.settings.last("app-run"):
+            continue  # manage.py migrate and its like come to an end
         if command and command.behind_shell:
             yield seen(f"a shell stays in front of {server.kind}", command.evidence)
 
