@@ -16,10 +16,11 @@ that: ``module:app`` or ``module:create_app()``.
 import re
 import time
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 import database
 import upstream
+from host_cache import Flask
 
 MAX_DELAY = 30.0
 DEFAULT_DELAY = 1.0
