@@ -14,6 +14,7 @@ from flask import Request
 from werkzeug.routing import MapAdapter
 
 MOST_HOSTS = 1000  # clients can make hosts up: when so many are known, all are forgotten
+LONGEST_HOST = 300  # characters; a name has 253 at most, and a port 5
 DECIDE = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
 
 
@@ -34,7 +35,7 @@ class Flask(flask.Flask):
         known = self._hosts.get(key)
         if known is None:
             adapter = super().create_url_adapter(request)
-            if adapter is not None:
+            if adapter is not None and len(environ.get("HTTP_HOST", "")) <= LONGEST_HOST:
                 if len(self._hosts) >= MOST_HOSTS:
                     self._hosts.clear()
                 self._hosts[key] = request.host, adapter
@@ -42,7 +43,7 @@ class Flask(flask.Flask):
         request.host, like = known
         path = environ.get("PATH_INFO")
         return MapAdapter(
-            like.map,
+            self.url_map,
             like.server_name,
             like.script_name,
             like.subdomain,

@@ -95,6 +95,9 @@ def test_made_up_hosts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -
     for number in range(35):
         client.get("/", headers={"Host": f"h{number}"})
         assert len(app._hosts) <= 10
+    app._hosts.clear()
+    client.get("/", headers={"Host": "h" * 10_000})
+    assert not app._hosts
 
 
 def test_an_app_sees_each_request_as_it_is() -> None:
