@@ -23,7 +23,7 @@ PERFORMANCE = "docs/performance.md"
 REPORTS = {
     "busy": "README.md", "api": "README.md", "db": "README.md", "containers": "docs/containers.md",
     "peers": PERFORMANCE, "levers": PERFORMANCE, "accept": PERFORMANCE, "one-worker": PERFORMANCE,
-    "bounds": "docs/bounds.md",
+    "bounds": "docs/bounds.md", "flask": PERFORMANCE,
 }  # fmt: skip
 """Committed run → the document that has its report."""
 DEV_SERVER = "werkzeug"
