@@ -5,20 +5,20 @@ and sends about a third of what ab can: 5,900 and 16,400 requests per second whe
 docs/performance.md was measured. The verdict says when that was the limit.
 """
 
-import csv
 import json
 import os
 import socket
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import TrialError, UsageError
-from bench.load.builtin_client import FATES, LINGERING, Orders
+from bench.load.builtin_client import LINGERING, Orders
+from bench.load.builtin_rows import FAILURES, read
 from bench.load.child import Guardian, run_child
 from bench.load.latency import late_connects, latency_from_counts
 from bench.load.open_files import check_open_files, room_for
@@ -34,19 +34,7 @@ LOOK_UP_WITHIN = 5.0
 """Seconds."""
 GRACE = 10.0
 """Seconds beyond all time-outs to start, and to write half a million rows."""
-ANSWERED, *FAILURES = FATES
 MICROSECOND = 1
-
-
-@dataclass
-class Seen:
-    """What the rows say of one of the requests."""
-
-    fates: Counter[str] = field(default_factory=Counter)
-    times: Counter[int] = field(default_factory=Counter)
-    """Microseconds → right answers that took so long."""
-    connects: Counter[float] = field(default_factory=Counter)
-    """Seconds → connections that took so long."""
 
 
 class Builtin:
@@ -161,7 +149,7 @@ def _path(url: str) -> str:
 
 def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders) -> Measurement:
     said = json.loads(Path(orders.result).read_text("utf-8"))
-    each = _read(Path(orders.rows), len(asks))
+    each = read(Path(orders.rows), len(asks))
     fates = sum((seen.fates for seen in each), Counter())
     times = sum((seen.times for seen in each), Counter())
     requests = fates.total()
@@ -183,7 +171,7 @@ def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders
         mix=tuple(
             RequestMeasurement(
                 requests=seen.fates.total(),
-                failed=seen.fates.total() - seen.fates[ANSWERED],
+                failed=seen.failed,
                 latency=latency_from_counts(seen.times, MICROSECOND),
             )
             for seen in each
@@ -191,23 +179,3 @@ def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders
         if len(asks) > 1
         else (),
     )
-
-
-def _read(rows: Path, asks: int) -> tuple[Seen, ...]:
-    """Return what the rows say of each request."""
-    found: defaultdict[int, Seen] = defaultdict(Seen)
-    for asked, fate, connect, time in _rows(rows):
-        seen = found[asked]
-        seen.fates[fate] += 1
-        if fate == ANSWERED:
-            seen.times[time] += 1
-        if connect is not None:
-            seen.connects[connect] += 1
-    return tuple(found[number] for number in range(asks))
-
-
-def _rows(file: Path) -> Iterator[tuple[int, str, float | None, int]]:
-    with file.open(newline="", encoding="utf-8") as text:
-        for row in csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE):
-            connect = round(int(row["ctime"]) / 1_000_000, 2) if row["ctime"] else None
-            yield int(row["request"]), row["fate"], connect, int(row["ttime"])

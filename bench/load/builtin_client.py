@@ -11,7 +11,6 @@ import math
 import random
 import sys
 import time
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -20,6 +19,7 @@ from typing import Any
 
 import httptools
 
+from bench.load.builtin_rows import Rows
 from bench.load.http_messages import Answer, request_message
 
 DECK = 1000
@@ -37,10 +37,6 @@ CLOSES_WITHIN = 1.0
 """Seconds for a server to close the connection, which it was asked to. Whoever closes first keeps
 the port taken for a minute."""
 OWN_HEADERS = {"User-Agent": "flask-bench", "Accept": "*/*"}
-FATES = ("answered", "connect", "timeout", "receive", "malformed", "status", "body")
-"""What becomes of a request: answered rightly, or what was the first thing wrong with it."""
-COLUMNS = ("start", "request", "fate", "ctime", "ttime")
-"""Of the rows, named as in those of ab: ctime is what it took to connect, ttime all of it."""
 
 
 @dataclass(frozen=True)
@@ -74,49 +70,6 @@ class Orders:
     """File with a line for each request."""
     result: str
     """File with what is known of all of them, as JSON; there when all is done."""
-
-
-class Rows:
-    """What became of each request, in columns: half a million objects would keep Python busy."""
-
-    def __init__(self) -> None:
-        self.asked = array("H")
-        self.fates = array("B")
-        self.began, self.connected, self.ended = array("d"), array("d"), array("d")
-        """By the monotonic clock; not a number: it never connected."""
-
-    def __len__(self) -> int:
-        return len(self.asked)
-
-    def add(
-        self, asked: int, fate: str, began: float, connected: float | None, ended: float
-    ) -> None:
-        """Note one."""
-        self.asked.append(asked)
-        self.fates.append(FATES.index(fate))
-        self.began.append(began)
-        self.connected.append(math.nan if connected is None else connected)
-        self.ended.append(ended)
-
-    @property
-    def start(self) -> float:
-        """When the first one began."""
-        return min(self.began, default=0.0)
-
-    @property
-    def seconds(self) -> float:
-        """How long it took until the last one had ended."""
-        return max(self.ended, default=0.0) - self.start
-
-    def lines(self) -> Iterator[str]:
-        """Yield a heading and a line for each, with times in microseconds."""
-        yield "\t".join(COLUMNS)
-        start = self.start
-        columns = (self.asked, self.fates, self.began, self.connected, self.ended)
-        for asked, fate, began, connected, ended in zip(*columns, strict=True):
-            connect = "" if math.isnan(connected) else _micro(connected - began)
-            row = (_micro(began - start), asked, FATES[fate], connect, _micro(ended - began))
-            yield "\t".join(map(str, row))
 
 
 class Exchange(asyncio.Protocol):
@@ -300,10 +253,6 @@ def _written(client: Client, cpu_seconds: float) -> None:
     beside = Path(f"{orders.result}.new")
     beside.write_text(json.dumps(seen), "utf-8")
     beside.replace(orders.result)
-
-
-def _micro(seconds: float) -> int:
-    return round(seconds * 1_000_000)
 
 
 def main(asked: Path) -> None:
