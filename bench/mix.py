@@ -35,6 +35,7 @@ def asks_of(target: Target, workload: Workload, each: Sequence[Verification]) ->
             weight=share,
             status=part.status,
             body=part.body,
+            body_bytes=verification.body_bytes,
             bodies_vary=verification.bodies_vary,
         )
         for (share, part), verification in zip(workload.parts(), each, strict=True)

@@ -159,8 +159,7 @@ def _measure(
         notes.known["usage"] = observation.usage(idle)
         notes.known["surroundings"] = observation.surroundings()
         observation.write(folder / "samples.csv")
-    # one that takes several requests judges each body by itself, and may send other headers
-    learned = not (verification.bodies_vary or bench.generator.several_requests)
+    learned = not (verification.bodies_vary or workload.mix)  # of a mix each has its own
     problem = invalid(measurement, verification.body_bytes if learned else None)
     if problem and len(workload.mix) > 1:
         problem += f" ({failed_of(workload, measurement)})"

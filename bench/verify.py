@@ -11,6 +11,7 @@ from http import HTTPStatus
 import aiohttp
 
 from bench.errors import TrialError, WrongAnswerError
+from bench.load.http_messages import headers_as_ab_does
 from bench.model import Request, Target, Verification, Workload
 
 BURST_LIMIT = 200
@@ -28,8 +29,6 @@ FINAL = frozenset({*range(300, 500), 500}) - {408, 421, 425, 429}
 LONE_PAUSES = (0.0, 0.0, 0.0, 0.6, 0.6)
 """Seconds before each request of those that show whether bodies differ: over more than a second,
 for a clock in them may show no less."""
-AS_AB_DOES = {"User-Agent": "ApacheBench/2.3", "Accept": "*/*"}
-"""What ab sends, and no more: an app may answer by what it is sent, or with it."""
 TIMER_SLACK = 0.98
 """A timer may fire a little early; this part of a delay must have passed in any case."""
 
@@ -204,7 +203,8 @@ def readiness(target: Target, workload: Workload) -> str | None:
     try:
         asked = workload.request
         body_sent = None if asked.body is None else asked.body.encode()
-        connection.request(asked.method, path, body_sent, headers_as_ab_does(asked))
+        headers = headers_as_ab_does(asked.headers, asked.body)
+        connection.request(asked.method, path, body_sent, headers)
         response = connection.getresponse()
         answer = Answer(
             response.status,
@@ -224,12 +224,6 @@ def readiness(target: Target, workload: Workload) -> str | None:
     return problem and f"{target.url}{path}: {problem}"
 
 
-def headers_as_ab_does(request: Request) -> dict[str, str]:
-    """Return what ab sends: its own, and in their place the user's."""
-    own = AS_AB_DOES if request.body is None else {**AS_AB_DOES, "Content-Type": "text/plain"}
-    return {**own, **{name.title(): value for name, value in request.headers.items()}}
-
-
 async def _send(target: Target, path: str, request: Request, count: int) -> list[Answer]:
     """Send so many requests at once, each over a connection of its own, as ab does."""
     sent = None if request.body is None else request.body.encode()
@@ -246,7 +240,7 @@ async def _send(target: Target, path: str, request: Request, count: int) -> list
             async with session.request(
                 request.method,
                 target.url + path,
-                headers=headers_as_ab_does(request),
+                headers=headers_as_ab_does(request.headers, request.body),
                 data=sent,
                 allow_redirects=False,
             ) as response:

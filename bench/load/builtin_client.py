@@ -20,7 +20,7 @@ from typing import Any
 import httptools
 
 from bench.load.builtin_rows import Rows
-from bench.load.http_messages import Answer, request_message
+from bench.load.http_messages import Answer, headers_as_ab_does, request_message
 
 DECK = 1000
 """Requests at least in which all shares are exact, where no number of requests is given …"""
@@ -36,7 +36,6 @@ LINGERING = 500
 CLOSES_WITHIN = 1.0
 """Seconds for a server to close the connection, which it was asked to. Whoever closes first keeps
 the port taken for a minute."""
-OWN_HEADERS = {"User-Agent": "flask-bench", "Accept": "*/*"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Asked:
     is_head: bool
     status: int | None
     body: bytes | None
+    body_bytes: int | None
     bodies_vary: bool
 
 
@@ -195,7 +195,9 @@ class Client:
         length = self.lengths.setdefault(number, len(body))
         if asked.bodies_vary:
             return "answered"
-        right = len(body) == length if asked.body is None else body == asked.body
+        if asked.body is not None:
+            return "answered" if body == asked.body else "body"
+        right = len(body) == (length if asked.body_bytes is None else asked.body_bytes)
         return "answered" if right else "body"
 
 
@@ -224,19 +226,15 @@ def dealt(weights: Sequence[float], requests: int | None) -> Iterator[int]:
 
 def _asked(ask: dict[str, Any], authority: str) -> Asked:
     request = ask["request"]
+    headers = headers_as_ab_does(request["headers"], request["body"])
     return Asked(
-        request_message(authority, ask["url"], **request | {"headers": sent(request)}),
+        request_message(authority, ask["url"], version="1.0", **request | {"headers": headers}),
         request["method"] == "HEAD",
         ask["status"],
         None if ask["body"] is None else ask["body"].encode(),
+        ask["body_bytes"],
         ask["bodies_vary"],
     )
-
-
-def sent(request: dict[str, Any]) -> dict[str, str]:
-    """Return the headers of a request: the client's own, and in their place the user's."""
-    own = OWN_HEADERS if request["body"] is None else {**OWN_HEADERS, "Content-Type": "text/plain"}
-    return own | {name.title(): value for name, value in request["headers"].items()}
 
 
 def _written(client: Client, cpu_seconds: float) -> None:

@@ -1,10 +1,12 @@
-"""HTTP/1.1 as the project's own load clients speak it: what is sent, and what comes back."""
+"""HTTP as the project's own clients speak it: what is sent, and what comes back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httptools
 
+AS_AB_DOES = {"User-Agent": "ApacheBench/2.3", "Accept": "*/*"}
+"""What ab sends, and no more: an app may answer by what it is sent, or with it."""
 INTERIM = 1
 """First digit of what comes before the response (RFC 9110, 15.2): 100 Continue, 103 Early Hints."""
 WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -66,20 +68,32 @@ class Answer:
         self.keeps_alive = self.parser.should_keep_alive()
 
 
+def headers_as_ab_does(headers: Mapping[str, str], body: str | None) -> dict[str, str]:
+    """Return what ab sends beside the host: its own, and in their place the user's."""
+    own = AS_AB_DOES if body is None else {**AS_AB_DOES, "Content-Type": "text/plain"}
+    return {**own, **{name.title(): value for name, value in headers.items()}}
+
+
 def request_message(
     host: str,
     path: str,
     *,
+    version: str = "1.1",
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: str | None = None,
     keep_alive: bool = False,
 ) -> bytes:
-    """Return a request as it goes over the wire; ``host`` with its port."""
+    """Return a request as it goes over the wire; ``host`` with its port.
+
+    HTTP/1.0 closes by itself, and says nothing of the connection.
+    """
     sent = (body or "").encode()
-    given = {"Host": host, "Connection": "keep-alive" if keep_alive else "close"}
+    given = {"Host": host}
+    if version != "1.0":
+        given["Connection"] = "keep-alive" if keep_alive else "close"
     if sent or method in WITH_A_BODY:
         given["Content-Length"] = str(len(sent))
     given |= {name.title(): value for name, value in (headers or {}).items()}
     lines = (f"{name}: {value}\r\n" for name, value in given.items())
-    return f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + sent
+    return f"{method} {path} HTTP/{version}\r\n{''.join(lines)}\r\n".encode() + sent

@@ -53,7 +53,9 @@ class Ask:
     status: int | None = None
     """The one right status; ``None``: any that says success (200 to 299)."""
     body: str | None = None
-    """The one right body; ``None``: it has to be as long as the first one …"""
+    """The one right body; ``None``: …"""
+    body_bytes: int | None = None
+    """… it has to be as long as this, or as the first one, …"""
     bodies_vary: bool = False
     """… unless right bodies differ in length, too."""
 
