@@ -20,7 +20,7 @@ from flask import Response, jsonify, request
 
 import database
 import upstream
-from host_cache import Flask
+from lean_flask import Flask
 
 MAX_DELAY = 30.0
 DEFAULT_DELAY = 1.0

@@ -2,7 +2,8 @@
 
 It waits, first come first served, where ``psycopg2.pool`` raises; it keeps every connection that it
 has opened, opens them outside its lock, and lends none that broke or died while idle: after a
-restart of Postgres no request fails. Under gevent it needs psycogreen (``patched.py``).
+restart of Postgres no request fails. Under gevent it needs psycogreen (``patched.py``). Safe after a
+fork; uWSGI tells Python of one only with ``lazy-apps`` or ``py-call-osafterfork``.
 
 Settings, by environment:
 
@@ -54,12 +55,24 @@ class Pool:
 
     def __init__(self, connect: Callable[[], connection], size: int) -> None:
         self._connect = connect
+        self._size = size
         self._lock = threading.Lock()
         # One slot per connection, empty until that is opened. The last one put back is the first
         # one taken, so no more are opened than are needed at once.
         self._slots: list[connection | None] = [None] * size
         # First come, first served: with a plain semaphore a newcomer overtakes those who wait.
         self._waiting: deque[queue.SimpleQueue[connection | None]] = deque()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """Let go of the parent's: two processes on one connection would mix up its answers.
+
+        Not by closing them: that would end them for the parent, too.
+        """
+        self._parents = self._slots
+        self._slots = [None] * self._size
+        self._waiting = deque()
+        self._lock = threading.Lock()  # held, perhaps, by a thread that is not here
 
     @contextmanager
     def lend(self, wait: float) -> Iterator[connection]:

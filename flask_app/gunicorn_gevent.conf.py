@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gevent.lock import DummySemaphore
+from gevent.server import StreamServer
 from gunicorn.workers import ggevent  # type: ignore[import-untyped]
 
 if importlib.util.find_spec("psycopg2"):
@@ -34,7 +35,7 @@ worker_connections = int(os.environ.get("ASYNC_CORES", "2000"))
 backlog = int(os.environ.get("BACKLOG", "4096"))  # capped by net.core.somaxconn
 
 
-class Server(ggevent.StreamServer):  # type: ignore[misc]
+class Server(StreamServer):  # type: ignore[misc]
     """Takes what is queued before it closes: the kernel resets what the last worker leaves."""
 
     def __init__(self, listener: Any, handle: Any, **settings: Any) -> None:  # noqa: ANN401
@@ -46,6 +47,7 @@ class Server(ggevent.StreamServer):  # type: ignore[misc]
     def close(self) -> None:
         """Stop accepting (gunicorn#3397)."""
         if self.started:
+            self._stop_event.set()  # an accept that fails closes, too: not again
             # above ASYNC_CORES, too: nobody else will take them
             self.full = lambda: False
             self.pool._semaphore = DummySemaphore()

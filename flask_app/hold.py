@@ -10,7 +10,8 @@ SIGTERM lets nobody in any more, waits until the server has taken all who are in
         queue, and only then stops it. By itself uWSGI resets them (uwsgi#2693)
 ======= ===========================================================================
 
-Settings, by environment: BIND, BACKLOG. For Linux.
+Settings, by environment: BIND, BACKLOG, QUEUE_TIMEOUT (10: seconds that those in the queue are
+waited for). What supervises this has to grant that and the server's own time to finish. For Linux.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ import sys
 import time
 
 SETTLED = 0.2  # seconds for which the queue has to be empty: longer than a handshake takes
-TAKEN_WITHIN = 30.0  # seconds in which a server takes nobody: it will not take these either
+# seconds for the queue: what is in flight needs the rest of what a supervisor grants
+QUEUE_TIMEOUT = float(os.environ.get("QUEUE_TIMEOUT", "10"))
 STOPS_ACCEPTING = 1.5  # seconds: gunicorn's gevent workers look once a second
 
 HANDED_ON = 3  # the descriptor that systemd uses, too: sd_listen_fds(3)
@@ -74,17 +76,14 @@ def stop(server: int, listener: socket.socket) -> int:
 
 
 def wait_until_taken(listener: socket.socket) -> None:
-    """Return when the queue has been empty for a while, or nobody is taken from it any more."""
-    before, now = 0, time.monotonic()
-    settled, end = now + SETTLED, now + TAKEN_WITHIN
+    """Return when the queue has been empty for a while, or after ``QUEUE_TIMEOUT``."""
+    now = time.monotonic()
+    settled, end = now + SETTLED, now + QUEUE_TIMEOUT
     while now < min(settled, end):
         time.sleep(0.01)
-        waiting, now = queued(listener), time.monotonic()
-        if waiting:
+        now = time.monotonic()
+        if queued(listener):
             settled = now + SETTLED
-        if waiting < before:
-            end = now + TAKEN_WITHIN
-        before = waiting
 
 
 def queued(listener: socket.socket) -> int:

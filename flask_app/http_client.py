@@ -4,7 +4,8 @@ A call costs about a seventh of what urllib3 spends on it, and a thirtieth of ``
 the request is one string, llhttp (in C, by way of ``httptools``) reads the response, and nothing is
 looked up per call. Plain sockets, so it waits as threads do, or as greenlets do where gevent has
 patched before this is imported. Safe in both, after a fork, and when a greenlet is killed during a
-call: a connection goes back to the pool only after a whole, clean response.
+call: a connection goes back to the pool only after a whole, clean response. (Of a fork uWSGI tells
+Python only with ``lazy-apps`` or ``py-call-osafterfork``.)
 
 A connection that the service closed just as a request went out costs no request: one that may be
 repeated (RFC 9110, 9.2.2) is, once, over a new connection. A call that timed out never is.
@@ -124,6 +125,8 @@ class HttpClient:
         self._idle: deque[_Connection] = deque()
         self._resolved: tuple[float, Sequence[_Address]] = (0.0, ())
         """Until when, and the addresses of the service."""
+        self._failed: tuple[float, OSError] = (0.0, OSError())
+        """When the last look-up failed, and how."""
         self._looking_up = threading.Lock()
         _clients.add(self)
 
@@ -231,7 +234,7 @@ class HttpClient:
 
     def _dial(self, limit: float) -> socket.socket:
         failure: OSError | None = None
-        for family, kind, protocol, _, address in self._addresses():
+        for family, kind, protocol, _, address in self._addresses(limit):
             opened = socket.socket(family, kind, protocol)
             try:
                 opened.settimeout(limit)
@@ -245,21 +248,38 @@ class HttpClient:
                 return opened
         raise failure or OSError("the name has no address")
 
-    def _addresses(self) -> Sequence[_Address]:
+    def _addresses(self, limit: float) -> Sequence[_Address]:
         """Look the name up, at most once per `RESOLVED_FOR`: a burst of calls wants it at once.
 
         A look-up holds up no other greenlet because gevent hands it to a thread; an address
-        written as a number would go there, too.
+        written as a number would go there, too. How long it takes is the resolver's to say.
         """
+        asked = time.monotonic()
         until, addresses = self._resolved
-        if time.monotonic() < until:
+        if asked < until:
             return addresses
-        with self._looking_up:  # the others wait for the first one's answer
+        # the others wait for the first one's answer, or failure
+        if not self._looking_up.acquire(timeout=limit):
+            raise TimeoutError(f"the name was not looked up in {limit:g} s")
+        try:
             until, addresses = self._resolved
-            if time.monotonic() >= until:
-                at = self._proxy or self._url
-                addresses = socket.getaddrinfo(at.hostname, _port(at), type=socket.SOCK_STREAM)
-                self._resolved = (time.monotonic() + RESOLVED_FOR, addresses)
+            if asked < until:
+                return addresses
+            failed, error = self._failed
+            if asked < failed:
+                raise type(error)(*error.args)
+            return self._looked_up()
+        finally:
+            self._looking_up.release()
+
+    def _looked_up(self) -> Sequence[_Address]:
+        at = self._proxy or self._url
+        try:
+            addresses = socket.getaddrinfo(at.hostname, _port(at), type=socket.SOCK_STREAM)
+        except OSError as error:
+            self._failed = (time.monotonic(), error)
+            raise
+        self._resolved = (time.monotonic() + RESOLVED_FOR, addresses)
         return addresses
 
     def _open_tunnel(self, proxy: SplitResult, opened: socket.socket, timeout: float) -> None:

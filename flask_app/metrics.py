@@ -264,9 +264,10 @@ def clear() -> None:
         file.unlink(missing_ok=True)
 
 
-def on_starting(_server: object) -> None:
-    """Clear the folder; gunicorn's hook of this name."""
-    clear()
+def on_starting(server: object) -> None:
+    """Clear the folder; gunicorn's hook of this name. On USR2 the old workers still write there."""
+    if not getattr(server, "master_pid", 0):
+        clear()
 
 
 def _is_file(body: object, environ: WSGIEnvironment) -> bool:

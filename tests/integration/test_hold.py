@@ -104,6 +104,24 @@ def test_a_stop_answers_those_as_well_for_whom_no_slot_was_free(stage: Stage, na
     assert server.process.wait(DEADLINE) == 0
 
 
+@pytest.mark.parametrize("name", ["gevent-pywsgi, held", "gevent-gunicorn, held"])
+def test_a_stop_while_the_loop_is_blocked_finishes_what_is_in_flight(
+    stage: Stage, name: str
+) -> None:
+    with HeldApi().running() as api:
+        server = stage.serve(STOPPED[name], WORKERS="1", API_URL=f"http://127.0.0.1:{api.port}")
+        waiting = ask(server.port, "/")
+        eventually(lambda: api.seen == 1, "a request is in flight")
+        # for longer than hold.py waits for the listener to be closed
+        computing = ask(server.port, "/cpu?ms=3500")
+        server.term()
+        assert b" 200 OK" in answer(computing)
+        api.release.set()
+        assert b" 200 OK" in answer(waiting)
+    assert server.process.wait(DEADLINE) == 0
+    assert "RecursionError" not in server.log()
+
+
 @pytest.mark.parametrize("name", ["gevent-pywsgi", "gevent-uwsgi", "sync-gunicorn"])
 def test_who_comes_during_a_restart_waits_for_the_new_server(stage: Stage, name: str) -> None:
     with HeldApi().running() as api, ThreadPoolExecutor(1) as pool:
@@ -143,6 +161,16 @@ def test_a_stop_during_a_restart_refuses_who_comes(stage: Stage) -> None:
         api.release.set()
         assert b" 200 OK" in answer(second)
     assert server.process.wait(DEADLINE) == 0
+
+
+def test_a_configuration_that_is_read_again_is_the_same() -> None:
+    read = f"runpy.run_path({str(FLASK_APP / 'gunicorn_gevent.conf.py')!r})"
+    depth = "len(ggevent.StreamServer.__mro__)"
+    code = (
+        f"import runpy; {read}\nfrom gunicorn.workers import ggevent\nonce = {depth}\n"
+        f"{read}; {read}; assert {depth} == once"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def _refused(port: int) -> bool:

@@ -513,6 +513,50 @@ def test_threads_share_it(connect: Connect) -> None:
         assert api.connections <= 50
 
 
+def test_a_failed_look_up_fails_all_who_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    begun, release = threading.Event(), threading.Event()
+
+    def look_up(*_: object, **__: object) -> object:
+        asked.append(1)
+        begun.set()
+        release.wait(DEADLINE)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    client = HttpClient("http://shop.invalid", connect_timeout=DEADLINE)
+    with ThreadPoolExecutor(20) as pool:
+        calls = [pool.submit(client.get, "/") for _ in range(20)]
+        assert begun.wait(DEADLINE)
+        eventually(lambda: pool._work_queue.empty(), "all have begun")
+        release.set()
+        assert {type(call.exception()) for call in calls} == {socket.gaierror}
+    assert len(asked) <= 10  # some may have come just after the failure
+    with pytest.raises(socket.gaierror):
+        client.get("/")
+
+
+def test_a_look_up_is_waited_for_no_longer_than_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def look_up(*_: object, **__: object) -> object:
+        begun.set()
+        release.wait(DEADLINE)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    client = HttpClient("http://shop.invalid", connect_timeout=0.1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.get, "/")
+        assert begun.wait(DEADLINE)
+        with pytest.raises(TimeoutError, match="looked up"):
+            client.get("/")
+        release.set()
+        assert isinstance(first.exception(), socket.gaierror)
+
+
 def test_no_more_idle_connections_are_kept_than_the_pool_holds(connect: Connect) -> None:
     with service([SILENCE], [OK] * 3) as api:
         client = connect(api.url, pool_size=0)

@@ -101,7 +101,8 @@ def test_a_unix_socket_leaves_no_port_and_no_file(
 
 WSGI_APP = """
 import io
-from flask import Flask, Response, send_file, stream_with_context
+from flask import Response, send_file, stream_with_context
+from KIND import Flask
 
 flask_app = Flask(__name__)
 closed = []
@@ -122,6 +123,16 @@ def parts():
 @flask_app.get("/measured-parts")
 def measured_parts():
     return Response(iter(["one ", "two"]), headers={"Content-Length": "7"})
+
+
+@flask_app.get("/text")
+def text():
+    return "text"
+
+
+@flask_app.get("/nothing")
+def nothing():
+    return ""
 
 
 @flask_app.get("/empty")
@@ -150,14 +161,15 @@ def error():
 """
 
 
-@pytest.mark.parametrize("layer", ["flask_app", "bench/variants/whole_bodies"])
-def test_whole_bodies_change_no_answer(tmp_path: Path, layer: str) -> None:
-    (tmp_path / "answers.py").write_text(WSGI_APP)
+@pytest.mark.parametrize("kind", ["flask", "lean_flask"])
+@pytest.mark.parametrize("name", ["gevent-uwsgi", "gevent-gunicorn", "gevent-pywsgi"])
+def test_bodies_arrive_as_they_are_meant(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "answers.py").write_text(WSGI_APP.replace("KIND", kind))
     with Guardian() as guardian, ExitStack() as stack:
         stage = Stage(tmp_path, guardian, stack)
         server = stage.serve(
-            "gevent-uwsgi",
-            cwd=CHECKOUT / layer,
+            name,
+            cwd=CHECKOUT / "flask_app",
             ready="/whole",
             FLASK_APP="answers:flask_app",
             PYTHONPATH=str(tmp_path),
@@ -166,6 +178,8 @@ def test_whole_bodies_change_no_answer(tmp_path: Path, layer: str) -> None:
             ("/whole", 200, b"whole"),
             ("/parts", 200, b"one two three"),
             ("/measured-parts", 200, b"one two"),
+            ("/text", 200, b"text"),
+            ("/nothing", 200, b""),
             ("/empty", 204, b""),
             ("/file", 200, b"of a file"),
             ("/large", 200, b"x" * 100_000),

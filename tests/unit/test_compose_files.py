@@ -25,7 +25,7 @@ TARGETS = {"werkzeug": "devserver", "gevent": "pywsgi", "gunicorn": "gunicorn", 
 """The server of the catalog → the build target of the Dockerfile."""
 PORT = 8000
 """Where everything listens inside, and the default of ${PORT} outside."""
-APP_MODULES = ("app", "host_cache", "upstream", "http_client", "database")
+APP_MODULES = ("app", "lean_flask", "upstream", "http_client", "database")
 APP_FILES = {f"flask_app/{name}.py" for name in APP_MODULES}
 SETTINGS = ("workers", "threads", "async_cores", "backlog")
 CONCATENATED = {"volumes", "ports", "tmpfs"}

@@ -1,5 +1,6 @@
 """The pool by itself: who gets a connection, and which connections are kept."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -142,3 +143,18 @@ def test_who_gives_up_waiting_leaves_the_line(server: Server) -> None:
     with pool.lend(0):
         pass
     assert len(server.opened) == 1
+
+
+def test_a_child_opens_connections_of_its_own(server: Server) -> None:
+    pool = database.Pool(server.connect, 2)
+    with pool.lend(0):  # one is lent while the process forks, and one is idle
+        with pool.lend(0):
+            pass
+        child = os.fork()
+        if not child:
+            known = set(map(id, server.opened))
+            with pool.lend(0) as first, pool.lend(0) as second:
+                mine = {id(first), id(second)}
+            os._exit(len(mine & known))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [each.closed for each in server.opened] == [0, 0]
