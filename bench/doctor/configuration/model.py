@@ -97,6 +97,8 @@ class Supervisor:
     name: str
     evidence: Evidence
     commands: tuple[Command, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """How its commands begin, and how one that replaces them would."""
     settings: Settings = Settings()
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Evidence] = field(default_factory=dict)

@@ -213,10 +213,29 @@ class _Reader:
         places = [self._folder, *(file.path.parent for file in files)]
         file = self._source([place / path for place in places])
         if file is not None:
-            tree = _parsed(file)
-            never = "patch_all" not in file.text
-            when = "never" if never else "first" if gunicorn.patches_first(tree) else "late"
-            yield Setting("module-patches", when, file.at(1))
+            yield Setting("module-patches", self._when_it_patches(file), file.at(1))
+
+    def _when_it_patches(self, file: TextFile) -> str:
+        """Return ``first``, ``late`` or ``never``; what it imports from beside it counts, too."""
+        tree = _parsed(file)
+        beside: dict[str, TextFile] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name in gunicorn.imports(node):
+                    path = Path(*name.split("."))
+                    paths = (path.with_suffix(".py"), path / "__init__.py")
+                    places = (file.path.parent, self._folder)
+                    found = self._source(place / each for place in places for each in paths)
+                    if name != "." and found:
+                        beside[name] = found
+
+        def patches(name: str) -> bool:
+            return name in beside and gunicorn.patches_first(_parsed(beside[name]))
+
+        if gunicorn.patches_first(tree, patches):
+            return "first"
+        texts = (file.text, *(other.text for other in beside.values()))
+        return "late" if any("patch_all" in text for text in texts) else "never"
 
     def _source(self, paths: Iterable[Path]) -> TextFile | None:
         for path in paths:
@@ -245,9 +264,9 @@ def _supervisors(kind: Kind, file: TextFile, folder: Path) -> Iterator[Superviso
         for document in filter(kubernetes.is_manifest, read_yaml(file)):
             yield from kubernetes.read_manifest(file, document)
     else:
-        readers = {
+        readers: dict[Kind, Callable[[TextFile], Supervisor | None]] = {
             "dockerfile": dockerfile.read_dockerfile,
-            "systemd": systemd.read_unit,
+            "systemd": functools.partial(systemd.read_unit, folder=folder),
             "script": scripts.read_script,
         }
         found = readers[kind](file) if kind in readers else None

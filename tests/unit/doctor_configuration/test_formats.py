@@ -246,13 +246,14 @@ def test_an_unknown_stage_is_none() -> None:
 # ---- systemd, YAML, Compose ------------------------------------------------------------------
 
 
-def test_a_unit() -> None:
+def test_a_unit(tmp_path: Path) -> None:
     unit = systemd.read_unit(
         text(
             "[Unit]\nUser=nobody\n[Service]\nDynamicUser=yes\nTimeoutStopSec=1min 5s\n"
             "LimitNOFILE=1024:4096\nEnvironment=A=1 'B=2 3'\n"
             "ExecStart=-/v/bin/uwsgi \\\n  --ini a.ini\n"
-        )
+        ),
+        tmp_path,
     )
     assert unit is not None
     assert unit.settings.number("stop-grace", default=0) == 65
@@ -260,6 +261,20 @@ def test_a_unit() -> None:
     assert unit.settings.text("user") == "of its own"
     assert unit.environment == {"A": "1", "B": "2 3"}
     assert unit.commands[0].words == ("/v/bin/uwsgi", "--ini", "a.ini")
+
+
+def test_a_unit_is_what_its_drop_ins_make_of_it(tmp_path: Path) -> None:
+    files = {
+        "deploy/web.service": "[Service]\nUser=root\nExecStart=/v/bin/gunicorn a:b\n",
+        "deploy/web.service.d/20-later.conf": "[Service]\nUser=shop\n",
+        "deploy/web.service.d/10-first.conf": "[Service]\nUser=nobody\nExecStart=\n"
+        "ExecStart=/v/bin/gunicorn -k gevent a:b\n",
+    }
+    (server,) = known(tmp_path, files).servers
+    assert server.settings.text("worker_class") == "gevent"
+    assert str(server.evidence.file).endswith("10-first.conf")
+    assert server.supervisor is not None
+    assert server.supervisor.settings.text("user") == "shop"
 
 
 def test_yaml_knows_its_lines() -> None:
@@ -291,6 +306,27 @@ def test_a_service_has_what_it_extends_and_what_it_builds(tmp_path: Path) -> Non
     assert web.settings.number("stop-grace", default=10) == 40
     assert web.environment == {"A": "1", "B": "2", "C": "3"}
     assert [server.kind for server in facts.servers if server.supervisor == web] == ["gunicorn"]
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        ("command: [-w, '4', 'a:b']", "tini -- gunicorn -w 4 a:b"),
+        ("entrypoint: [gunicorn]", "gunicorn"),
+        ("entrypoint: [gunicorn]\n    command: -w 4 a:b", "gunicorn -w 4 a:b"),
+        ("user: '5'", "tini -- gunicorn x:y"),
+    ],
+)
+def test_a_command_follows_the_entrypoint_of_its_image(
+    tmp_path: Path, service: str, words: str
+) -> None:
+    files = {
+        "compose.yml": f"services:\n  web:\n    build: .\n    {service}\n",
+        "Dockerfile": 'FROM a\nENTRYPOINT ["tini", "--", "gunicorn"]\nCMD ["x:y"]\n',
+    }
+    found = known(tmp_path, files).supervisors
+    (web,) = (each for each in found if each.kind == "compose")
+    assert " ".join(web.commands[0].words) == words
 
 
 SCRIPT = """\

@@ -106,6 +106,7 @@ def test_one_that_fails_is_told_and_its_constants_are_read(
     write(tmp_path, {"gunicorn.conf.py": f"reload = True\n{COMPUTED}"})
     findings = looked_at(tmp_path, guardian)
     assert {"gunicorn-unreadable", "gunicorn-reload"} <= ids(findings)
+    assert "gunicorn-one-at-a-time" not in ids(findings)
     (failed,) = (each for each in findings if each.check.id == "gunicorn-unreadable")
     assert "KeyError" in failed.message
     assert "CONNECTIONS" in failed.message

@@ -136,6 +136,11 @@ def test_what_is_right_in_its_place(tmp_path: Path, files: dict[str, str], absen
             {"compose.yml": "services:\n  web:\n    environment: {FLASK_DEBUG: '1'}\n"},
             "dev-server-in-compose",
         ),
+        # what uWSGI's gevent = 500 is short for
+        (
+            {"uwsgi.ini": "[uwsgi]\nmodule = a:b\nloop = gevent\nasync = 500\nharakiri = 30\n"},
+            "uwsgi-harakiri-gevent",
+        ),
         # the last word has the command line
         (
             {
@@ -198,6 +203,15 @@ DJANGO = "#!/bin/sh\nset -e\npython manage.py migrate\n"
                 "wsgi.py": "from gevent import monkey\nmonkey.patch_all()\nfrom shop import app\n",
             },
             "gunicorn-preload-unpatched",
+        ),
+        # it patches in a module of its own
+        (
+            {
+                "uwsgi.ini": "[uwsgi]\nmodule = shop.wsgi:app\ngevent = 500\n",
+                "shop/wsgi.py": "import os\nimport shop.patch\nfrom shop import app\n",
+                "shop/patch.py": "from gevent import monkey\nmonkey.patch_all()\n",
+            },
+            "uwsgi-gevent-unpatched",
         ),
         # WEB_CONCURRENCY is only the default
         (
@@ -275,8 +289,9 @@ def test_what_people_write_is_understood(
             "    command: [./wait-for-it.sh, 'db:5432', --, gunicorn, -k, eventlet, 'a:b']\n"
         },
         {"Procfile": "web: gunicorn -w $(nproc) -k eventlet a:b\n"},
+        {"Dockerfile": 'FROM a\nENTRYPOINT ["/x.sh"]\nCMD ["gunicorn", "-k", "eventlet", "a:b"]\n'},
     ],
-    ids=["script", "wait-for-it", "nproc"],
+    ids=["script", "wait-for-it", "nproc", "script elsewhere"],
 )
 def test_a_server_is_found_behind_what_starts_it(tmp_path: Path, files: dict[str, str]) -> None:
     assert "gunicorn-eventlet" in ids(check(tmp_path, files))

@@ -28,6 +28,7 @@ WITH_VALUE = frozenset({"-n", "-u", "-g", "-f", "--reuid", "--regid"})
 """Options of launchers that take the next word."""
 SUBCOMMANDS = frozenset({"run", "run-program", "--"})
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
+ENTRYPOINT = re.compile(r"\.sh$|entrypoint")
 ENDS = frozenset({"&&", "||", ";", "|", "&", "(", ")", ";;"})
 SUBSTITUTION = re.compile(r"\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`")
 """What a shell puts in at the start, innermost first."""
@@ -58,6 +59,8 @@ def started(words: Sequence[str], *, behind_shell: bool = False) -> Started | No
             return _python(words[1:], behind_shell=behind_shell)
         elif "--" in words and name not in PROGRAMS:  # wait-for-it.sh db:5432 -- gunicorn …
             words = words[words.index("--") + 1 :]
+        elif len(words) > 1 and ENTRYPOINT.search(name):  # a script that is not here
+            words.pop(0)
         else:
             return _program(name, words[1:], behind_shell=behind_shell)
     return None

@@ -43,6 +43,7 @@ def _service(
         name,
         place,
         tuple(_commands(file, own)),
+        _words(own.get("entrypoint")),
         Settings(tuple(_settings(file, own))),
         environment,
         variables,
@@ -56,9 +57,12 @@ def _service(
 
 def _above(below: Supervisor, own: Supervisor) -> Supervisor:
     """Return a service with what it has from another, or from its image."""
+    before = () if own.entrypoint else below.entrypoint
+    commands = (replace(each, words=(*before, *each.words)) for each in own.commands)
     return replace(
         own,
-        commands=own.commands or below.commands,
+        commands=tuple(commands) or below.commands,
+        entrypoint=own.entrypoint or below.entrypoint,
         settings=below.settings | own.settings,
         environment={**below.environment, **own.environment},
         variables={**below.variables, **own.variables},
@@ -115,15 +119,16 @@ def _commands(file: TextFile, own: Located) -> Iterator[Command]:
     words: tuple[str, ...] = ()
     line = None
     for key in ("entrypoint", "command"):
-        value = own.get(key)
-        if value is not None:
-            words += split(value) if isinstance(value, str) else _texts(value)
+        if own.get(key) is not None:
+            words += _words(own[key])
             line = own.lines.get(key)
     if words:
         yield Command(words, file.at(line))
 
 
-def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any YAML
+def _words(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any YAML
+    if isinstance(value, str):
+        return split(value)
     return tuple(fill_defaults(str(each)) for each in value) if isinstance(value, list) else ()
 
 

@@ -105,6 +105,7 @@ def _supervisor(stage: _Stage) -> Supervisor:
         stage.name,
         stage.evidence,
         tuple(_commands(stage)),
+        _exec_form(stage.entrypoint) or (),
         Settings((image, *stage.settings.values())),
         stage.environment,
         stage.variables,

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,13 @@ NAMES = frozenset(
     }
 )  # fmt: skip
 """Settings that the rules look at, and a few by which a configuration file is recognised."""
+NO_SWITCHES = frozenset(
+    {
+        "backlog", "graceful_timeout", "keepalive", "max_requests", "max_requests_jitter",
+        "threads", "timeout", "worker_class", "worker_connections", "workers",
+    }
+)  # fmt: skip
+"""Those whose expression, where they are computed, says no less than nothing."""
 ONLY_GUNICORNS = frozenset(
     {"graceful_timeout", "preload_app", "worker_class", "worker_connections", "worker_tmp_dir"}
 )
@@ -56,7 +63,10 @@ class Evaluated:
     settings: Settings = field(default_factory=Settings)
     patches_first: bool = False
     error: str | None = None
-    """Why it could not be evaluated; then the settings are those that stand there as constants."""
+    """Why it could not be evaluated; then the settings are those that stand there as constants.
+
+    What is computed there is the expression: given, and not known.
+    """
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the servers that are installed there."""
 
@@ -98,20 +108,27 @@ def as_written(file: TextFile) -> Evaluated:
     return Evaluated(Settings(tuple(settings)), patches_first=patches_first(tree))
 
 
-def patches_first(tree: ast.Module) -> bool:
+def patches_first(
+    tree: ast.Module, imported_patches: Callable[[str], bool] = lambda _name: False
+) -> bool:
     """Say whether a module calls ``patch_all()`` before it imports more than the standard library.
 
     What of the standard library is imported before is patched in place; who has taken a name out of
     it (``from socket import socket``) is another library.
+
+    Args:
+        tree: the module.
+        imported_patches: whether a module of this name is one that itself patches first.
+
     """
     for node in tree.body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             if ast.unparse(node.value.func).rpartition(".")[2] == "patch_all":
                 return True
-        elif isinstance(node, ast.Import | ast.ImportFrom) and not all(
-            map(_may_precede, _of(node))
-        ):
-            return False
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            others = [name for name in imports(node) if not _may_precede(name)]
+            if others:
+                return imported_patches(others[0])
     return False
 
 
@@ -145,7 +162,8 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, object]]:
             yield name, left.pop(0) if left else ""
 
 
-def _of(node: ast.Import | ast.ImportFrom) -> list[str]:
+def imports(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the names of the modules that a statement imports; ``.`` for a relative one."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     return ["." if node.level else node.module or ""]
@@ -176,8 +194,11 @@ def _constants(tree: ast.Module) -> dict[str, object]:
     found: dict[str, object] = {}
     for node in _statements(tree.body):
         value = getattr(node, "value", None)
+        names = [name for name in _targets(node) if name in NAMES]
         if isinstance(value, ast.Constant):
-            found |= {name: value.value for name in _targets(node) if name in NAMES}
+            found |= dict.fromkeys(names, value.value)
+        elif isinstance(value, ast.expr):
+            found |= {name: ast.unparse(value) for name in names if name in NO_SWITCHES}
     return found
 
 

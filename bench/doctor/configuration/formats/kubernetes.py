@@ -57,9 +57,9 @@ def _container(file: TextFile, own: Located, shared: list[Setting]) -> Superviso
         str(own.get("name", "container")),
         file.at(own.lines.get("name")),
         (Command(words, file.at(line)),) if words else (),
-        Settings((*shared, *_settings(file, own))),
-        environment,
-        variables,
+        settings=Settings((*shared, *_settings(file, own))),
+        environment=environment,
+        variables=variables,
     )
 
 

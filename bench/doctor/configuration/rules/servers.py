@@ -31,8 +31,9 @@ def is_gevent(server: Server) -> bool:
 
 
 def async_cores(server: Server) -> Setting | None:
-    """Return uWSGI's ``gevent``."""
-    return server.settings.last("gevent")
+    """Return uWSGI's ``gevent``, or what it is short for: ``async`` with gevent's loop."""
+    by_loop = server.settings.last("async") if server.settings.text("loop") == "gevent" else None
+    return server.settings.last("gevent") or by_loop
 
 
 def workers(server: Server) -> float | None:
