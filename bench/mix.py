@@ -1,10 +1,11 @@
 """The requests of a scenario as the parts of one trial; a workload of one request has one part."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bench.errors import TrialError
-from bench.model import Ask, Measurement, Target, Verification, Workload
+from bench.model import Ask, Load, Measurement, Target, Verification, Workload
 
 
 def part_of(share: float, concurrency: int) -> int:
@@ -60,3 +61,16 @@ def failed_of(workload: Workload, measurement: Measurement) -> str:
         for request, seen in zip(workload.mix, measurement.mix, strict=False)
         if seen.failed
     )
+
+
+def never_sent(workload: Workload, load: Load, measurement: Measurement) -> str | None:
+    """Return why a scenario's load must not be ranked: a request of it had no turn within it."""
+    for (share, request), seen in zip(workload.shares(), measurement.mix, strict=False):
+        if not seen.requests:
+            within = "" if load.duration is None else f" within {load.duration:g} s"
+            enough = max(load.concurrency, math.ceil(1 / share))
+            return (
+                f"{request.text()}, {share:.2g} of all, was never sent{within}: set a longer"
+                f" DURATION, or REQUESTS={enough} or more"
+            )
+    return None

@@ -2,22 +2,18 @@
 
 import math
 import random
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 
 from bench.analysis.limits import ceiling_of
 from bench.errors import UsageError
 from bench.model import OWN, Deployment, Load, MixedRequest, Request, Workload
+from bench.request_input import check_path, check_request
 
 OVERHEAD = 2.5
 """Seconds that a trial takes beside its load, for the estimate."""
 UNKNOWN_RATE = 1000.0
 """Requests per second to estimate with where arithmetic sets no limit."""
-METHOD = re.compile(r"[A-Z]{3,16}")
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""A token of RFC 9110."""
 LONGEST_DELAY = 30.0
 """Seconds; `MAX_DELAY` of flask_app/app.py and slow_api/server.py, which refuse more."""
 
@@ -113,23 +109,6 @@ def with_own_path(workload: Workload, path: str) -> Workload:
     )
 
 
-def check_path(path: str, named: str) -> None:
-    """Refuse what is no path; ``named``: what the user knows it by.
-
-    Raises:
-        UsageError: it is none.
-
-    """
-    if not path.startswith("/"):
-        raise UsageError(f"{named} is {path!r}; it has to begin with a slash, as in /checkout")
-    if any(character.isspace() for character in path):
-        raise UsageError(f"{named} is {path!r}; write a space in it as %20")
-    if not path.isascii():
-        raise UsageError(
-            f"{named} is {path!r}; write what is not ASCII as clients send it: ü is %C3%BC"
-        )
-
-
 def with_scenario(workload: Workload, mix: Sequence[MixedRequest]) -> Workload:
     """Return the workload with several requests of the user's."""
     first = mix[0]
@@ -161,41 +140,6 @@ def with_request(
     if expect_body is not None:
         workload = replace(workload, body=expect_body)
     return replace(workload, request=request, status=expect_status)
-
-
-def check_request(request: Request, expect_status: int | None) -> None:
-    """Refuse what no request can be, and a status that load generators take for a failure.
-
-    Raises:
-        UsageError: it is such a one.
-
-    """
-    if not METHOD.fullmatch(request.method):
-        raise UsageError(f"--method: {request.method!r} is none, as GET, POST or DELETE are")
-    if request.body is not None and request.method in {"GET", "HEAD"}:
-        raise UsageError(f"--body goes with --method POST, PUT, PATCH …, not {request.method}")
-    if expect_status is not None and expect_status // 100 != HTTPStatus.OK // 100:
-        raise UsageError(
-            f"--expect-status: {expect_status} would be taken for a failure: the load generator"
-            " only counts what is not 200 to 299, so a wrong answer could not be told from a"
-            " right one. Give a request that succeeds"
-        )
-
-
-def headers_of(lines: Sequence[str]) -> dict[str, str]:
-    """Return ``Name: value`` lines as a mapping.
-
-    Raises:
-        UsageError: a line is none of these.
-
-    """
-    found = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not (colon and HEADER_NAME.fullmatch(name)) or {*"\r\n\0"} & {*value}:
-            raise UsageError(f"--header: {line!r}: write 'Name: value', as in 'Accept: text/html'")
-        found[name] = value.strip()
-    return found
 
 
 def placed(deployments: Sequence[Deployment], runners: Sequence[str]) -> tuple[Deployment, ...]:

@@ -9,7 +9,8 @@ from typing import Protocol
 from bench.catalog import load_catalog
 from bench.errors import UsageError
 from bench.model import MASK, SECRET_HEADERS, Request, Workload
-from bench.plan import headers_of, with_delay, with_own_path, with_request, with_scenario
+from bench.plan import with_delay, with_own_path, with_request, with_scenario
+from bench.request_input import headers_of, text_or_file
 from bench.scenario import read_scenario
 from bench.services.postgres import mask_password
 
@@ -126,21 +127,6 @@ def requested(workload: Workload, own: OwnRequest) -> Workload:
         expect_status=own.expect_status,
         expect_body=text_or_file("--expect-body", own.expect_body),
     )
-
-
-def text_or_file(option: str, value: str | None) -> str | None:
-    """Return the text itself, or that of the file that ``@file`` names.
-
-    Raises:
-        UsageError: there is no such file, or it holds no text.
-
-    """
-    if value is None or not value.startswith("@"):
-        return value
-    try:
-        return Path(value[1:]).expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{option}: {value[1:]} cannot be read: {error}") from error
 
 
 def without_secrets(command: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from bench.analysis.limits import expected_at_once
 from bench.errors import BenchError, TrialError
 from bench.load import LoadGenerator
-from bench.mix import asks_of, failed_of, named, part_of, together
+from bench.mix import asks_of, failed_of, named, never_sent, part_of, together
 from bench.model import (
     Load,
     Measurement,
@@ -163,6 +163,7 @@ def _measure(
     problem = invalid(measurement, verification.body_bytes if learned else None)
     if problem and len(workload.mix) > 1:
         problem += f" ({failed_of(workload, measurement)})"
+    problem = problem or never_sent(workload, load, measurement)
     try:
         running.check()
     except TrialError as ended:
@@ -200,7 +201,9 @@ def invalid(measurement: Measurement, body_bytes: int | None) -> str | None:
     failures: Mapping[str, int] = {k: n for k, n in measurement.failures.items() if n}
     if failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
-        return f"not every response was right, of {measurement.requests}: {kinds}"
+        reason = measurement.details.get("first_connect_error")
+        told = f"; the first that could not connect: {reason}" if reason else ""
+        return f"not every response was right, of {measurement.requests}: {kinds}{told}"
     if not measurement.requests:
         return "not one response came"
     if body_bytes is not None and measurement.body_bytes != body_bytes:

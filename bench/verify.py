@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+import yarl
 
 from bench.errors import TrialError, WrongAnswerError
 from bench.load.http_messages import headers_as_ab_does
@@ -232,14 +233,16 @@ async def _send(target: Target, path: str, request: Request, count: int) -> list
         timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN),
         skip_auto_headers=["Accept-Encoding", "Content-Type"],
         version=aiohttp.HttpVersion10,
+        auto_decompress=False,  # readiness and the load judge the bytes as they come, too
     )
+    url = yarl.URL(target.url + path, encoded=True)  # as it is: the load does not mend it either
     async with session:
 
         async def one() -> Answer:
             began = time.monotonic()
             async with session.request(
                 request.method,
-                target.url + path,
+                url,
                 headers=headers_as_ab_does(request.headers, request.body),
                 data=sent,
                 allow_redirects=False,

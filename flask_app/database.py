@@ -2,8 +2,8 @@
 
 It waits, first come first served, where ``psycopg2.pool`` raises; it keeps every connection that it
 has opened, opens them outside its lock, and lends none that broke or died while idle: after a
-restart of Postgres no request fails. Under gevent it needs psycogreen (``patched.py``). Safe after a
-fork; uWSGI tells Python of one only with ``lazy-apps`` or ``py-call-osafterfork``.
+restart of Postgres no request fails. Under gevent it needs psycogreen (``patched.py``). Safe after
+a fork; uWSGI tells Python of one only with ``lazy-apps`` or ``py-call-osafterfork``.
 
 Settings, by environment:
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gevent.server
 from gevent.lock import DummySemaphore
-from gevent.server import StreamServer
 from gunicorn.workers import ggevent  # type: ignore[import-untyped]
 
 if importlib.util.find_spec("psycopg2"):
@@ -33,6 +33,10 @@ workers = int(os.environ.get("WORKERS", "4"))
 worker_class = "gevent"
 worker_connections = int(os.environ.get("ASYNC_CORES", "2000"))
 backlog = int(os.environ.get("BACKLOG", "4096"))  # capped by net.core.somaxconn
+
+
+# not ggevent's, which is the one below when this file is read again on SIGHUP
+StreamServer: Any = gevent.server.StreamServer
 
 
 class Server(StreamServer):  # type: ignore[misc]

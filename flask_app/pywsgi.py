@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Any
 
 import gevent
 from gevent.lock import DummySemaphore
@@ -41,10 +42,10 @@ class Handler(WSGIHandler):
         """Read the first line of a request, or nothing if the client stays silent."""
         return gevent.with_timeout(KEEPALIVE, super().read_requestline, timeout_value="")
 
-    def read_request(self, raw_requestline: str) -> bool:
+    def read_request(self, raw_requestline: str) -> Any:  # noqa: ANN401 - gevent's own
         """Read the headers; a client that stays silent among them gets a 400."""
         read = super().read_request
-        return bool(gevent.with_timeout(KEEPALIVE, read, raw_requestline, timeout_value=False))
+        return gevent.with_timeout(KEEPALIVE, read, raw_requestline, timeout_value=False)
 
     def finalize_headers(self) -> None:
         """Complete the headers; of a stopping server this is the connection's last response."""
@@ -61,7 +62,8 @@ class Server(WSGIServer):
     def close(self) -> None:
         """Stop accepting."""
         if self.started:
-            self._stop_event.set()  # an accept that fails closes, too: not again
+            # an accept that fails closes, too: not again
+            self._stop_event.set()  # type: ignore[attr-defined]
             # above ASYNC_CORES, too: nobody else will take them
             self.full = lambda: False  # type: ignore[method-assign]
             self.pool._semaphore = DummySemaphore()  # type: ignore[union-attr]

@@ -6,19 +6,21 @@ docs/performance.md was measured. The verdict says when that was the limit.
 """
 
 import json
+import math
 import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.errors import TrialError, UsageError
 from bench.load.builtin_client import LINGERING, Orders
-from bench.load.builtin_rows import FAILURES, read
+from bench.load.builtin_rows import FAILURES, Seen, read
 from bench.load.child import Guardian, run_child
 from bench.load.latency import late_connects, latency_from_counts
 from bench.load.open_files import check_open_files, room_for
@@ -33,7 +35,11 @@ MAX_REQUESTS = 5_000_000
 LOOK_UP_WITHIN = 5.0
 """Seconds."""
 GRACE = 10.0
-"""Seconds beyond all time-outs to start, and to write half a million rows."""
+"""Seconds beyond all time-outs to start, and to end …"""
+WRITTEN_PER_SECOND = 50_000
+"""… and rows that are written in a second at least; seen were 380,000."""
+SENT_PER_SECOND = 50_000
+"""More than it can send: how many rows a duration can make."""
 MICROSECOND = 1
 
 
@@ -62,7 +68,7 @@ class Builtin:
         # Written so that NaN, which is neither less nor equal, is refused too.
         if load.requests is None and not 0 < (load.duration or 0) <= 24 * 3600:
             raise UsageError(f"DURATION={load.duration}: seconds, up to a day")
-        check_open_files(load.concurrency + LINGERING)
+        check_open_files(load.concurrency, LINGERING)
 
     def run(
         self,
@@ -85,10 +91,11 @@ class Builtin:
         orders = _orders(asks, load, folder, timeout)
         file = folder / "builtin.json"
         errors = folder / "builtin.err"
-        file.write_text(json.dumps(asdict(orders)), "utf-8")
         command = (sys.executable, "-P", "-m", "bench.load.builtin_client", str(file))
         report_progress = LoadProgress(load, errors, progress)
         try:
+            file.touch(0o600)
+            file.write_text(json.dumps(asdict(orders)), "utf-8")
             with room_for(load.concurrency + LINGERING):
                 ended = run_child(
                     command,
@@ -100,7 +107,8 @@ class Builtin:
                     guardian=guardian,
                 )
         finally:
-            file.unlink(missing_ok=True)  # it has the headers, secrets included
+            # It has the headers, secrets included; the client may not have come to remove it.
+            file.unlink(missing_ok=True)
         if ended.code != 0 or not Path(orders.result).exists():
             said = errors.read_text("utf-8", "replace").splitlines()[-5:]
             raise TrialError(
@@ -113,20 +121,24 @@ class Builtin:
 def longest(load: Load, timeout: float) -> float:
     """Return the seconds that a load can take if no response takes longer than ``timeout``."""
     if load.duration is not None:
-        return load.duration + timeout + GRACE
-    return -(-(load.requests or 1) // load.concurrency) * timeout + GRACE
+        rows = min(load.duration * SENT_PER_SECOND, MAX_REQUESTS)
+        return load.duration + timeout + GRACE + rows / WRITTEN_PER_SECOND
+    requests = load.requests or 1
+    waits = -(-requests // load.concurrency) * timeout
+    return waits + GRACE + requests / WRITTEN_PER_SECOND
 
 
 def _orders(asks: Sequence[Ask], load: Load, folder: Path, timeout: float) -> Orders:
     target = urlsplit(asks[0].url)
     return Orders(
-        authority=target.netloc,
+        authority=target.netloc.removesuffix(":80"),  # as ab, browsers and the verification do
         host=_address(target.hostname or "", target.port or 80),
         port=target.port or 80,
         asks=[asdict(replace(ask, url=_path(ask.url))) for ask in asks],
         concurrency=load.concurrency,
         requests=load.requests,
         duration=load.duration,
+        most=MAX_REQUESTS,
         timeout=timeout,
         rows=str(folder / "builtin.tsv"),
         result=str(folder / "builtin_seen.json"),
@@ -149,7 +161,7 @@ def _path(url: str) -> str:
 
 def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders) -> Measurement:
     said = json.loads(Path(orders.result).read_text("utf-8"))
-    each = read(Path(orders.rows), len(asks))
+    each = read(Path(orders.rows), len(asks), math.inf if load.duration is None else load.duration)
     fates = sum((seen.fates for seen in each), Counter())
     times = sum((seen.times for seen in each), Counter())
     requests = fates.total()
@@ -162,12 +174,12 @@ def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders
             "missing": max(0, (load.requests or 0) - requests),
         },
         seconds=said["seconds"],
-        requests_per_second=requests / said["seconds"] if said["seconds"] else 0.0,
+        requests_per_second=_rate(load, requests, said["seconds"], sum(s.in_time for s in each)),
         latency=latency_from_counts(times, MICROSECOND),
         bytes_received=said["bytes"],
         body_bytes=said["body_bytes"],
         client_cpu_seconds=said["cpu_seconds"],
-        details=late_connects(sum((seen.connects for seen in each), Counter())),
+        details=_details(each, said, orders),
         mix=tuple(
             RequestMeasurement(
                 requests=seen.fates.total(),
@@ -179,3 +191,28 @@ def _measurement(generator: str, asks: Sequence[Ask], load: Load, orders: Orders
         if len(asks) > 1
         else (),
     )
+
+
+def _rate(load: Load, requests: int, seconds: float, in_time: int) -> float:
+    """Return the requests per second of all, or what a duration shows if that is more.
+
+    A few slow requests end long after the duration: the time in which they alone are under way
+    says nothing of the rate. Where requests come in waves, on the other hand, the last one ends
+    just after the duration, which alone would show one wave less.
+    """
+    of_all = requests / seconds if seconds else 0.0
+    return of_all if load.duration is None else max(of_all, in_time / load.duration)
+
+
+def _details(
+    each: Sequence[Seen], said: Mapping[str, Any], orders: Orders
+) -> dict[str, int | float | str | None]:
+    found: dict[str, int | float | str | None] = {
+        **late_connects(sum((seen.connects for seen in each), Counter()))
+    }
+    if reason := said["first_connect_error"]:
+        found["first_connect_error"] = reason
+    requests = sum(seen.fates.total() for seen in each)
+    if orders.duration is not None and requests >= orders.most:
+        found["stopped_at_requests"] = requests
+    return found

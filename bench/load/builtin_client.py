@@ -1,19 +1,20 @@
 """A closed loop over the requests of a scenario: ``python -m bench.load.builtin_client orders``.
 
 Each of so many clients sends its next request when the last one has ended, over a new connection
-as ab does. What comes when is one shuffled deck, the same for every deployment, in which each
-request has exactly its share. A process of its own, so that nothing the harness does delays it.
+as ab does. What comes when is dealt from shuffled decks, the same for every deployment, in which
+each request has its share. A process of its own, so that nothing the harness does delays it.
 """
 
 import asyncio
 import json
 import math
+import os
 import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from bench.load.builtin_rows import Rows
 from bench.load.http_messages import Answer, headers_as_ab_does, request_message
 
 DECK = 1000
-"""Requests at least in which all shares are exact, where no number of requests is given …"""
-LARGEST_DECK = 100_000
-"""… and at most, however seldom one of them comes: in each deck it does at least once."""
+"""Requests at least that are dealt together, where no number of requests is given."""
 SEED = 1
 FRUITLESS = 10
-"""Connections that fail one after the other until it gives up: nobody is there."""
+"""Requests at least, and as many as are sent at once, that come to nothing one after the other
+until it gives up: nobody is there, or nobody answers."""
 TOLD_EACH = 0.1
 """Part of the requests after which progress is told."""
 LINGERING = 500
@@ -64,6 +64,8 @@ class Orders:
     concurrency: int
     requests: int | None
     duration: float | None
+    most: int
+    """Requests after which it stops, whatever the duration: each takes memory."""
     timeout: float
     """Seconds for a response, from the start of its request on."""
     rows: str
@@ -117,6 +119,11 @@ class Exchange(asyncio.Protocol):
         whole = exc is None and self.answer.ended_by_closing()
         self.end("answered" if whole else "receive")
 
+    @property
+    def fruitless(self) -> bool:
+        """Whether nothing has come of it, and the next is likely to take as long for nothing."""
+        return self.fate in {"connect", "timeout"} and not self.received
+
     def end(self, fate: str) -> None:
         """Note what became of it, the first time that this is called."""
         if self.fate:
@@ -142,13 +149,17 @@ class Client:
     received: int = 0
     lengths: dict[int, int] = field(default_factory=dict)
     """Which request → the length of its first right response's body."""
+    first_connect_error: str | None = None
+    """Why the first connection that failed did."""
     _fruitless: int = 0
 
     def __post_init__(self) -> None:
         asks = self.orders.asks
         self.asked = tuple(_asked(ask, self.orders.authority) for ask in asks)
-        self._deck = dealt(tuple(ask["weight"] for ask in asks), self.orders.requests)
+        cards = dealt(tuple(ask["weight"] for ask in asks), self.orders.requests)
+        self._cards = islice(cards, self.orders.most)
         self._end = math.inf
+        self._patience = max(FRUITLESS, self.orders.concurrency)
 
     async def run(self) -> None:
         """Load until all requests are sent or the time is over, and everything has ended."""
@@ -158,9 +169,9 @@ class Client:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in self._deck:
+        for number in self._cards:
             began = time.monotonic()
-            if began >= self._end or self._fruitless >= FRUITLESS:
+            if began >= self._end or self._fruitless >= self._patience:
                 return
             exchange = Exchange(self.asked[number])
             try:
@@ -173,9 +184,10 @@ class Client:
                     await exchange.done
             except TimeoutError:  # an OSError, too
                 exchange.end("timeout")
-            except OSError:
+            except OSError as error:
                 exchange.end("connect")
-            self._fruitless = 0 if exchange.connected else self._fruitless + 1
+                self.first_connect_error = self.first_connect_error or _reason(error)
+            self._fruitless = self._fruitless + 1 if exchange.fruitless else 0
             self._note(number, began, exchange)
 
     def _note(self, number: int, began: float, exchange: Exchange) -> None:
@@ -202,26 +214,44 @@ class Client:
 
 
 def dealt(weights: Sequence[float], requests: int | None) -> Iterator[int]:
-    """Return which request comes when: each with exactly its share, in random order.
+    """Yield which request comes when: each with its share, in random order, the same each time.
 
     Args:
         weights: of each request.
-        requests: how many in all; ``None``: endless.
+        requests: how many in all; ``None``: endless, in decks in which each comes at least once.
 
     """
     total = sum(weights)
-    size = requests or min(max(DECK, math.ceil(total / min(weights))), LARGEST_DECK)
-    exact = [weight / total * size for weight in weights]
+    size = requests or max(DECK, math.ceil(total / min(weights)))
+    shuffler = random.Random(SEED)  # noqa: S311 - an order to repeat, not a secret
+    owed = [0.0] * len(weights)
+    while True:
+        # What one deck owes a request because only whole ones come, the next one gives it.
+        owed = [left + weight / total * size for left, weight in zip(owed, weights, strict=True)]
+        counts = _whole(owed, size)
+        owed = [exact - count for exact, count in zip(owed, counts, strict=True)]
+        deck = [number for number, count in enumerate(counts) for _ in range(count)]
+        while deck:
+            # One by one: to shuffle all of a large deck would hold up the load.
+            place = shuffler.randrange(len(deck))
+            deck[place], deck[-1] = deck[-1], deck[place]
+            yield deck.pop()
+        if requests is not None:
+            return
+
+
+def _whole(exact: Sequence[float], total: int) -> list[int]:
+    """Return whole numbers of this sum, each less than one off (largest remainder)."""
     counts = [math.floor(each) for each in exact]
-    # what is left over goes to those that were rounded down most (largest remainder)
-    by_remainder = sorted(range(len(weights)), key=lambda n: counts[n] - exact[n])
-    for number in by_remainder[: size - sum(counts)]:
+    by_remainder = sorted(range(len(exact)), key=lambda n: counts[n] - exact[n])
+    for number in by_remainder[: total - sum(counts)]:
         counts[number] += 1
-    if requests is None:
-        counts = [max(1, count) for count in counts]
-    deck = [number for number, count in enumerate(counts) for _ in range(count)]
-    random.Random(SEED).shuffle(deck)  # noqa: S311 - an order to repeat, not a secret
-    return iter(deck) if requests else chain.from_iterable(repeat(deck))
+    return counts
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text has the address in the place of the reason.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _asked(ask: dict[str, Any], authority: str) -> Asked:
@@ -247,6 +277,7 @@ def _written(client: Client, cpu_seconds: float) -> None:
         "cpu_seconds": cpu_seconds,
         "bytes": client.received,
         "body_bytes": client.lengths.get(0, 0),
+        "first_connect_error": client.first_connect_error,
     }
     beside = Path(f"{orders.result}.new")
     beside.write_text(json.dumps(seen), "utf-8")
@@ -255,7 +286,9 @@ def _written(client: Client, cpu_seconds: float) -> None:
 
 def main(asked: Path) -> None:
     """Carry the orders out, and write what was seen."""
-    client = Client(Orders(**json.loads(asked.read_text("utf-8"))))
+    orders = json.loads(asked.read_text("utf-8"))
+    asked.unlink()  # it has the headers, secrets included, and whoever started this may be killed
+    client = Client(Orders(**orders))
     before = time.process_time()
     asyncio.run(client.run())
     _written(client, time.process_time() - before)

@@ -68,6 +68,8 @@ class Seen:
     """Microseconds → right answers that took so long."""
     connects: Counter[float] = field(default_factory=Counter)
     """Seconds → connections that took so long."""
+    in_time: int = 0
+    """Requests that ended within the time that was asked for."""
 
     @property
     def failed(self) -> int:
@@ -75,12 +77,13 @@ class Seen:
         return self.fates.total() - self.fates[ANSWERED]
 
 
-def read(rows: Path, asks: int) -> tuple[Seen, ...]:
-    """Return what the rows say of each request."""
+def read(rows: Path, asks: int, within: float = math.inf) -> tuple[Seen, ...]:
+    """Return what the rows say of each request; ``within``: seconds that were asked for."""
     found: defaultdict[int, Seen] = defaultdict(Seen)
-    for asked, fate, connect, time in _rows(rows):
+    for start, asked, fate, connect, time in _rows(rows):
         seen = found[asked]
         seen.fates[fate] += 1
+        seen.in_time += start + time <= within * MICROSECONDS
         if fate == ANSWERED:
             seen.times[time] += 1
         if connect is not None:
@@ -88,11 +91,11 @@ def read(rows: Path, asks: int) -> tuple[Seen, ...]:
     return tuple(found[number] for number in range(asks))
 
 
-def _rows(file: Path) -> Iterator[tuple[int, str, float | None, int]]:
+def _rows(file: Path) -> Iterator[tuple[int, int, str, float | None, int]]:
     with file.open(newline="", encoding="utf-8") as text:
         for row in csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE):
             connect = round(int(row["ctime"]) / MICROSECONDS, 2) if row["ctime"] else None
-            yield int(row["request"]), row["fate"], connect, int(row["ttime"])
+            yield int(row["start"]), int(row["request"]), row["fate"], connect, int(row["ttime"])
 
 
 def _micro(seconds: float) -> int:

@@ -10,16 +10,21 @@ RESERVE = 16
 """Files beside the connections: the three standard streams, the poll set, the rows, libraries."""
 
 
-def check_open_files(concurrency: int) -> None:
-    """Raise UsageError if so many connections exceed what this process may allow its children."""
-    needed = concurrency + RESERVE
+def check_open_files(concurrency: int, lingering: int = 0) -> None:
+    """Raise UsageError if so many connections exceed what this process may allow its children.
+
+    ``lingering``: connections beside those of the requests under way.
+    """
+    needed = concurrency + lingering + RESERVE
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
+        most = hard - lingering - RESERVE
+        lower = f"choose CONCURRENCY={most} at most, or " if most > 0 else ""
         raise UsageError(
             f"CONCURRENCY={concurrency} needs {needed} open files, and the hard limit"
-            f" (RLIMIT_NOFILE, `ulimit -Hn`) is {hard}: choose at most {hard - RESERVE}, or raise"
-            f" it with `ulimit -n {needed}` as root in the shell that starts this, or for good"
-            " with `nofile` in /etc/security/limits.conf"
+            f" (RLIMIT_NOFILE, `ulimit -Hn`) is {hard}: {lower}raise it with"
+            f" `ulimit -n {needed}` as root in the shell that starts this, or for good with"
+            " `nofile` in /etc/security/limits.conf"
         )
 
 

@@ -46,6 +46,8 @@ class Measurement(FromFile):
     seconds: float
     """From the first request to the last answer."""
     requests_per_second: float
+    """Of a load that is given by its duration, the load generator decides what of its end counts:
+    what is under way then is answered later."""
     latency: Latency | None
     """``None`` if no response was valid."""
     bytes_received: int

@@ -157,6 +157,7 @@ def test_nothing_listens(tmp_path: Path) -> None:
 
     assert result.failures["connect"] >= 10
     assert result.failures["connect"] + result.failures["missing"] == 10_000
+    assert result.details["first_connect_error"] == "Connection refused"
     assert result.latency is None
 
 

@@ -528,7 +528,7 @@ def test_a_failed_look_up_fails_all_who_waited_for_it(monkeypatch: pytest.Monkey
     with ThreadPoolExecutor(20) as pool:
         calls = [pool.submit(client.get, "/") for _ in range(20)]
         assert begun.wait(DEADLINE)
-        eventually(lambda: pool._work_queue.empty(), "all have begun")
+        eventually(pool._work_queue.empty, "all have begun")
         release.set()
         assert {type(call.exception()) for call in calls} == {socket.gaierror}
     assert len(asked) <= 10  # some may have come just after the failure

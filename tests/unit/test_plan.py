@@ -14,13 +14,13 @@ from bench.plan import (
     LoadOverride,
     PlannedTrial,
     estimated_seconds,
-    headers_of,
     load_of,
     plan_trials,
     with_delay,
     with_own_path,
     with_request,
 )
+from bench.request_input import headers_of
 from tests.unit.factories import a_database_workload, a_deployment, a_workload
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -166,6 +166,19 @@ class TestOwnPath:
         with pytest.raises(UsageError, match="has to begin with a slash"):
             with_own_path(a_workload(), path)
 
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [
+            ("/a\x00", "%00 to %1F"),
+            ("/a\x7f", "%00 to %1F"),
+            ("/a#b", "write %23"),
+            ("/ü", "ü is %C3%BC"),
+        ],
+    )
+    def test_what_no_client_sends_as_it_is(self, path: str, words: str) -> None:
+        with pytest.raises(UsageError, match=words):
+            with_own_path(a_workload(), path)
+
 
 class TestEstimate:
     def test_by_duration(self) -> None:
@@ -214,6 +227,12 @@ class TestRequest:
     def test_what_is_no_header(self, line: str) -> None:
         with pytest.raises(UsageError, match="Name: value"):
             headers_of((line,))
+
+    @pytest.mark.parametrize("value", ["ü", "日", "a\x80"])
+    def test_a_header_that_is_not_ascii(self, value: str) -> None:
+        with pytest.raises(UsageError, match="the value of X-Name is not ASCII") as error:
+            headers_of((f"X-Name: {value}",))
+        assert value not in str(error.value).partition("write")[0], "it may be a secret"
 
     def test_secrets_are_masked(self) -> None:
         headers = {"AUTHORIZATION": "Bearer x", "Cookie": "a=b", "Accept": "*/*"}

@@ -15,9 +15,12 @@ from bench.load.child import Guardian as LoadGuardian
 from bench.model import (
     Ask,
     Deployment,
+    Latency,
     Load,
     Measurement,
+    MixedRequest,
     Request,
+    RequestMeasurement,
     Running,
     Target,
     Verification,
@@ -29,6 +32,7 @@ from bench.trial import Bench, answer_within, invalid, run_trial
 from tests.unit.factories import a_deployment, a_measurement, a_workload
 
 BODY = 20
+LOAD = Load(200, requests=2000)
 
 
 class FakeRunner:
@@ -119,8 +123,8 @@ class World:
             self.runner, self.generator, cast("Guardian", None), a_workload(), folder
         )
 
-    def run(self) -> Any:
-        planned = PlannedTrial(2, a_deployment(), Load(200, requests=2000))
+    def run(self, load: Load = LOAD) -> Any:
+        planned = PlannedTrial(2, a_deployment(), load)
         return run_trial(self.bench, planned, lambda name, part: self.phases.append((name, part)))
 
 
@@ -224,10 +228,32 @@ def test_a_server_that_died_says_so_beside_the_wrong_answers(world: World) -> No
     assert last == "uwsgi exited with status 1"
 
 
+def test_a_request_of_a_scenario_that_never_came(world: World) -> None:
+    mix = (MixedRequest("/", weight=199), MixedRequest("/rare"))
+    world.bench = replace(world.bench, workload=a_workload(delay=None, mix=mix))
+    latency = Latency(p50=1.0, p90=1.0, p99=1.0, max=1.0)
+    parts = [RequestMeasurement(n, 0, latency if n else None) for n in (2000, 0)]
+    world.generator.result = a_measurement(mix=tuple(parts))
+    trial = world.run(Load(200, duration=3.0))
+    assert not trial.valid
+    assert trial.failure == (
+        "/rare, 0.005 of all, was never sent within 3 s: set a longer DURATION, or REQUESTS=200 or"
+        " more"
+    )
+    world.generator.result = a_measurement(mix=(parts[0], parts[0]))
+    world.bench = replace(world.bench, folder=world.bench.folder / trial.folder)
+    assert world.run(Load(200, duration=3.0)).valid
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, None),
+        (
+            {"failures": {"connect": 3}, "details": {"first_connect_error": "Too many open files"}},
+            "not every response was right, of 2000: 3 connect;"
+            " the first that could not connect: Too many open files",
+        ),
         ({"requests": 0}, "not one response came"),
         ({"body_bytes": 7}, "the bodies had 7 bytes under load and 20 when they were verified"),
     ],

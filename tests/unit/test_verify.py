@@ -1,3 +1,4 @@
+import gzip
 import heapq
 import itertools
 import threading
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.errors import TrialError
 from bench.load.http_messages import headers_as_ab_does
-from bench.model import Target, Verification
+from bench.model import Request, Target, Verification
 from bench.verify import (
     BURST_LIMIT,
     BURST_SECONDS,
@@ -172,6 +173,7 @@ class App(BaseHTTPRequestHandler):
     body = BODY
     hurry = 1.0
     cut = False
+    encoding = "identity"
 
     def do_GET(self) -> None:
         _, _, delay = self.path.partition("delay=")
@@ -180,6 +182,7 @@ class App(BaseHTTPRequestHandler):
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(body) + self.cut))
         self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Encoding", self.encoding)
         self.end_headers()
         self.wfile.write(body)
 
@@ -230,6 +233,25 @@ class TestVerify:
             proof = verify(target, a_workload(body=None), self.BURST)
         assert proof.body_bytes == 6
         assert not proof.bodies_vary
+
+    def test_a_compressed_body_is_judged_as_it_comes_and_as_the_load_does(self) -> None:
+        packed = gzip.compress(b"my own" * 100)
+        with serving(body=packed, encoding="gzip") as target:
+            workload = a_workload(body=None, request=Request(headers={"Accept-Encoding": "gzip"}))
+            assert verify(target, workload, self.BURST).body_bytes == len(packed)
+            assert readiness(target, workload) is None
+
+    def test_the_path_is_sent_as_it_is(self) -> None:
+        asked: list[str] = []
+        path = "/%7Eme/a%2Fb?x=%41+%7B"
+
+        def noted(handler: App) -> bytes:
+            asked.append(handler.path)
+            return BODY
+
+        with serving(body=property(noted)) as target:
+            verify(target, a_workload(path=path, delay=None), Burst(1, None, 0.0))
+        assert asked == [path]
 
     def test_bodies_that_differ_by_themselves(self) -> None:
         counter = itertools.count()

@@ -73,6 +73,16 @@ def _untracked(seen: Seen) -> str:
     )
 
 
+def _cut_short(seen: Seen) -> str:
+    sent, wanted = seen.detail("stopped_at_requests"), seen.trial.load.duration
+    if not sent or wanted is None:
+        return ""
+    return (
+        f"the load ended after {seen.seconds:.0f} of {wanted:g} s: {sent:,.0f} requests are the"
+        " most that the load generator keeps"
+    )
+
+
 def _refused(seen: Seen, verdict: Verdict) -> str:
     late = seen.detail("slow_connects")
     if not late or verdict.limit == "accept queue":
@@ -87,4 +97,5 @@ CHECKS: tuple[Callable[[Seen], str], ...] = (
     _disk,
     _harness,
     _untracked,
+    _cut_short,
 )

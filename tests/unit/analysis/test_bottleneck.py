@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bench.analysis.bottleneck import RULES, Verdict, verdict
-from bench.model import RoleUsage, Surroundings, Trial, Workload
+from bench.model import Load, RoleUsage, Surroundings, Trial, Workload
 from tests.unit.factories import (
     a_deployment,
     a_failed_trial,
@@ -266,6 +266,14 @@ def test_packets_that_were_dropped_because_of_a_full_table_are_a_doubt() -> None
     found = of(plain(surroundings=around({"untracked_drops": 1234.0})))
     assert any("dropped 1,234 packets" in warning for warning in found.warnings)
     assert not any("packets" in warning for warning in of(plain()).warnings)
+
+
+def test_a_load_that_ended_before_its_duration_is_a_doubt() -> None:
+    measured = a_measurement(seconds=400.4, details={"stopped_at_requests": 5_000_000})
+    cut = plain(load=Load(200, duration=3600.0), measurement=measured)
+    (warning,) = (said for said in of(cut).warnings if "the load ended" in said)
+    assert warning.startswith("the load ended after 400 of 3600 s: 5,000,000 requests are the most")
+    assert not any("the load ended" in warning for warning in of(plain()).warnings)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -1,5 +1,6 @@
 """What comes when in a scenario, and what is sent."""
 
+import math
 from collections import Counter
 from itertools import islice
 
@@ -29,7 +30,22 @@ def test_no_share_is_off_by_more_than_one(weights: list[float], requests: int) -
 
 def test_what_comes_seldom_comes_in_an_endless_deck() -> None:
     assert Counter(islice(dealt((5000, 1), None), 5001)) == {0: 5000, 1: 1}
-    assert 1 in set(islice(dealt((10**6, 1), None), 100_001))
+    assert Counter(islice(dealt((99_999, 1), None), 100_000)) == {0: 99_999, 1: 1}
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=9), st.integers(1, 9))
+def test_what_is_left_over_of_an_endless_deck_comes_in_the_next(
+    weights: list[float], decks: int
+) -> None:
+    size = max(DECK, math.ceil(sum(weights) / min(weights)))
+    dealt_out = Counter(islice(dealt(weights, None), decks * size))
+    for number, weight in enumerate(weights):
+        assert abs(dealt_out[number] - weight / sum(weights) * decks * size) < 1
+
+
+def test_shares_that_do_not_go_into_a_deck() -> None:
+    dealt_out = Counter(islice(dealt((1000, 1.5), None), 100 * DECK))
+    assert dealt_out[1] == round(1.5 / 1001.5 * 100 * DECK)  # and not one in each deck
 
 
 def test_an_endless_deck_has_its_shares_in_every_round() -> None:

@@ -9,6 +9,8 @@ from bench.errors import MissingToolError, UsageError
 from bench.load import LOAD_GENERATORS, load_generator
 from bench.load import ab as module
 from bench.load.ab import Ab, check_load, longest, measurement, parse
+from bench.load.builtin import Builtin
+from bench.load.builtin_client import LINGERING
 from bench.load.open_files import RESERVE, check_open_files, room_for
 from bench.model import Ask, Latency, Load, Measurement, Request
 
@@ -124,6 +126,17 @@ class TestCheck:
         check_open_files(1000 - RESERVE)
         with pytest.raises(UsageError, match=rf"(?s)RLIMIT_NOFILE.*ulimit -n {1000 + RESERVE}"):
             check_open_files(1000)
+
+    def test_what_is_told_of_it_is_what_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1000))
+        most = 1000 - LINGERING - RESERVE
+        Builtin().check(Load(most, duration=1.0))
+        words = rf"CONCURRENCY=900 needs .*: choose CONCURRENCY={most} at most, or raise it"
+        with pytest.raises(UsageError, match=words):
+            Builtin().check(Load(900, duration=1.0))
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (256, LINGERING))
+        with pytest.raises(UsageError, match=rf"is {LINGERING}: raise it with"):
+            Builtin().check(Load(1, duration=1.0))
 
     def test_a_missing_ab_names_the_line_that_installs_it(
         self, monkeypatch: pytest.MonkeyPatch
