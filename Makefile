@@ -2,7 +2,7 @@
 # bench/bootstrap.py sets up what is missing, which takes a few hundredths of a second when nothing
 # is. Works with GNU make from 3.81, macOS's own.
 
-VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES \
+VARIABLES := WORKLOAD REQUESTS DURATION CONCURRENCY DELAY ROUNDS WORKERS THREADS ASYNC_CORES BACKLOG \
              RUNNER URL LOAD APP APP_DIR APP_PYTHON ENV_FILE SCENARIO URL_PATH METHOD BODY EXPECT_STATUS \
              EXPECT_BODY PORT DATABASE_URL SEED RESULTS RUN BASE NEW METRIC THRESHOLD
 
@@ -63,7 +63,7 @@ help:  ## this text
 ##   CONCURRENCY=200              how many requests at once
 ##   DELAY=1                      seconds that the slow API and the database take
 ##   ROUNDS=3                     passes over all deployments, each in an order of its own
-##   WORKERS= THREADS= ASYNC_CORES=   how the server is sized
+##   WORKERS= THREADS= ASYNC_CORES= BACKLOG=   how the server is sized
 ##   RUNNER=local                 where it runs: local, compose (containers), local,compose (both, in
 ##                                one run) or external, with URL=http://127.0.0.1:8000
 ##   LOAD=ab                      what generates the load; builtin takes a scenario

@@ -31,6 +31,7 @@ class RunRequest:
     workers: int | None
     threads: int | None
     async_cores: int | None
+    backlog: int | None
     runner: str
     generator: str | None
     app: str | None

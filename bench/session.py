@@ -169,7 +169,10 @@ def plan_of(
     override = LoadOverride(request.requests, request.duration, request.concurrency)
     deployments = [
         deployment.with_settings(
-            workers=request.workers, threads=request.threads, async_cores=request.async_cores
+            workers=request.workers,
+            threads=request.threads,
+            async_cores=request.async_cores,
+            backlog=request.backlog,
         )
         for deployment in chosen
     ]

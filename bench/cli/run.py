@@ -50,6 +50,12 @@ from bench.store import load_run
     help="Greenlets per worker, where the server has them.",
 )
 @option(
+    "--backlog",
+    envvar="BACKLOG",
+    type=POSITIVE,
+    help="Connections that may wait to be accepted; net.core.somaxconn caps it.",
+)
+@option(
     "--runner",
     envvar="RUNNER",
     default="local",

@@ -77,6 +77,7 @@ class Deployment(FromFile):
         workers: int | None = None,
         threads: int | None = None,
         async_cores: int | None = None,
+        backlog: int | None = None,
     ) -> Self:
         """Return it with other settings, each only where the server has that setting at all."""
         return replace(
@@ -84,6 +85,7 @@ class Deployment(FromFile):
             workers=self.workers and (workers or self.workers),
             threads=self.threads and (threads or self.threads),
             async_cores=self.async_cores and (async_cores or self.async_cores),
+            backlog=self.backlog and (backlog or self.backlog),
         )
 
 

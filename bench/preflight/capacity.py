@@ -55,22 +55,27 @@ def cores(facts: Facts) -> str | None:
 
 
 def listen_queue(facts: Facts) -> str | None:
-    """Warn if the kernel cuts listen queues down."""
+    """Warn if listen queues are too short, or the kernel cuts them down."""
     bound = facts.machine.somaxconn
     if bound is None:
         return None
     wanted = max((planned.deployment.backlog or 0 for planned in facts.plan), default=0)
-    if max(wanted, facts.concurrency) <= bound:
-        return None
+    queue = min(wanted or bound, bound)
     cut = facts.which(lambda planned: (planned.deployment.backlog or 0) > bound)
-    what = f"the BACKLOG={wanted} of {names(cut)} is cut to that" if cut else ""
-    if facts.concurrency > bound:
-        burst = f"{facts.concurrency} connections at once overflow it, and wait 1, 3 or 7 s"
-        what = f"{what}; {burst}" if what else burst
+    problems = [f"the BACKLOG={wanted} of {names(cut)} is cut to that"] if cut else []
+    if facts.concurrency > queue:
+        held = "it" if queue == bound else f"BACKLOG={wanted}"
+        problems.append(
+            f"{facts.concurrency} connections at once overflow {held}, and wait 1, 3 or 7 s"
+        )
+    if not problems:
+        return None
     enough = max(wanted, facts.concurrency)
+    remedies = [f"raise it with `sudo sysctl -w net.core.somaxconn={enough}`"] * (enough > bound)
+    remedies += [f"set BACKLOG={enough}"] * (0 < wanted < enough)
     return (
-        f"net.core.somaxconn is {bound}: {what}. Raise it: `sudo sysctl -w"
-        f" net.core.somaxconn={enough}`, or lower CONCURRENCY."
+        f"net.core.somaxconn is {bound}: {'; '.join(problems)}. Remedy:"
+        f" {' and '.join(remedies)}, or lower CONCURRENCY."
     )
 
 

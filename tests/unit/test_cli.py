@@ -31,6 +31,7 @@ VARIABLES = {
     "WORKERS": ("workers", "2", 2),
     "THREADS": ("threads", "8", 8),
     "ASYNC_CORES": ("async_cores", "16", 16),
+    "BACKLOG": ("backlog", "64", 64),
     "RUNNER": ("runner", "compose", "compose"),
     "LOAD": ("generator", "oha", "oha"),
     "APP": ("app", "shop:app", "shop:app"),
@@ -223,7 +224,17 @@ class TestBadInput:
 
     @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "", "1e3", "nan"])
     @pytest.mark.parametrize(
-        "option", ["requests", "concurrency", "rounds", "workers", "threads", "async-cores", "port"]
+        "option",
+        [
+            "requests",
+            "concurrency",
+            "rounds",
+            "workers",
+            "threads",
+            "async-cores",
+            "backlog",
+            "port",
+        ],
     )
     def test_numbers_that_are_none(self, call: Call, option: str, value: str) -> None:
         ended = call("run", f"--{option}", value)

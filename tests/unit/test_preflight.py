@@ -124,6 +124,17 @@ def test_the_load_average_counts_only_where_nothing_better_is_told() -> None:
     assert warnings(load_average=(7.0, 1.0, 1.0), moment=unknown) == ()
 
 
+def test_a_burst_above_the_servers_own_queue() -> None:
+    server = replace(SERVER, async_cores=4000)
+    text = only(warnings(server, somaxconn=16384, workload=loaded(10_000), open_files=65536))
+    assert "10000 connections at once overflow BACKLOG=4096" in text
+    assert "Remedy: set BACKLOG=10000, or lower CONCURRENCY" in text
+    both = only(warnings(server, somaxconn=8192, workload=loaded(10_000), open_files=65536))
+    assert "somaxconn=10000` and set BACKLOG=10000, or lower" in both
+    long = replace(server, backlog=10_000)
+    assert not warnings(long, somaxconn=16384, workload=loaded(10_000), open_files=65536)
+
+
 def test_a_burst_above_the_kernels_bound() -> None:
     text = only(warnings(replace(SERVER, backlog=None), workload=loaded(5000)))
     assert "5000 connections at once overflow it" in text

@@ -176,13 +176,16 @@ class TestPlan:
         assert loads_of(request) == {"gevent-uwsgi": Load(20, requests=20)}
 
     def test_settings_reach_the_deployments(self) -> None:
-        request = a_request("sync-uwsgi", "gevent-pywsgi", workers=2, threads=7, async_cores=9)
+        request = a_request(
+            "sync-uwsgi", "gevent-pywsgi", workers=2, threads=7, async_cores=9, backlog=64
+        )
         chosen = load_catalog().chosen(request.deployments, workload_of(request))
         found = {p.deployment.name: p.deployment for p in plan_of(request, workload_of(request),
                                                                   chosen, seed=0)}  # fmt: skip
         uwsgi, pywsgi = found["sync-uwsgi"], found["gevent-pywsgi"]
         assert (uwsgi.workers, uwsgi.threads, uwsgi.async_cores) == (2, 7, None)
         assert (pywsgi.workers, pywsgi.threads, pywsgi.async_cores) == (None, None, 9)
+        assert (uwsgi.backlog, pywsgi.backlog) == (64, 64)
 
 
 class TestRefusedRequests:
