@@ -12,6 +12,8 @@ from typing import Literal
 from bench.model import Load
 
 Bound = Literal["concurrency", "slots", "pool"]
+SAME_CEILING = 0.01
+"""Ceilings closer than this are one: no run tells such a difference from noise."""
 
 
 @dataclass(frozen=True)

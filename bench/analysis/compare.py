@@ -1,8 +1,8 @@
 """Two runs, deployment by deployment: what is faster or slower, and how sure that is."""
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from bench.analysis.alike import deployments_unlike, runs_unlike, versions_changed
 from bench.analysis.judge import Finding, Outcome, confidence_of, judge
@@ -40,6 +40,8 @@ class Comparison:
     """What else differs between the runs: any of it may explain what the figures show."""
     changes: tuple[str, ...]
     """Versions and revisions that changed: what such a comparison is mostly for."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """What the base has and the new run was to have, but left out, and why: nothing is known."""
     cut_short: tuple[str, ...] = ()
     """Runs that did not get to their end: what they have is compared."""
     drift: RatioEstimate | None = None
@@ -50,7 +52,8 @@ class Comparison:
         """A regression anywhere, else anything inconclusive, else fine."""
         if any(pair.finding.regression for pair in self.pairs):
             return ExitCode.REGRESSION
-        if any(pair.finding.outcome is Outcome.INCONCLUSIVE for pair in self.pairs):
+        unknown = any(pair.finding.outcome is Outcome.INCONCLUSIVE for pair in self.pairs)
+        if unknown or self.left_out:
             return ExitCode.INCONCLUSIVE
         return ExitCode.OK
 
@@ -96,8 +99,10 @@ def compare(
     def pair(name: str) -> Pair:
         before, after = _trials(base, name), _trials(new, name)
         found = judge(before, after, chosen, threshold=threshold, confidence=confidence)
-        found = _unless_drift(found, drift, chosen)
-        found = _noted(found, old[name], current[name], chosen)
+        held = _held_by_ceiling(old[name], current[name], chosen)
+        if not held:
+            found = _unless_drift(found, drift, chosen, threshold)
+        found = _noted(found) if held else found
         return Pair(old[name], current[name], found, chosen)
 
     return Comparison(
@@ -111,6 +116,7 @@ def compare(
         only_in_new=tuple(name for name in current if name not in old),
         differences=tuple(differences),
         changes=tuple(versions_changed(base, new)),
+        left_out={name: why for name, why in new.skipped.items() if name in old},
         cut_short=tuple(run.id for run in (base, new) if run.status != "complete"),
         drift=drift,
     )
@@ -140,23 +146,32 @@ def _drift(base: Run, new: Run, names: Collection[str], confidence: float) -> Ra
     return ratio(before, after, paired=False, confidence=confidence)
 
 
-def _unless_drift(finding: Finding, drift: RatioEstimate | None, metric: Metric) -> Finding:
-    """Take a difference back that a change of the machine's own speed explains.
+def _unless_drift(
+    finding: Finding, drift: RatioEstimate | None, metric: Metric, threshold: float
+) -> Finding:
+    """Take an outcome back that a change of the machine's own speed explains, or hides.
 
     Two runs at two times do not show in their rounds how the machine differs between them. The
-    ratio is set against the canary's, their errors added in squares: if 1 is then within reach,
-    the difference may be the machine's.
+    ratio is set against the canary's, their errors added in squares: a difference stays if 1 is
+    not within reach then, no difference if the threshold is not.
     """
     estimate = finding.estimate
     if drift is None or not drift.different or not metric.depends_on_speed or estimate is None:
         return finding
-    if finding.outcome not in {Outcome.FASTER, Outcome.SLOWER}:
+    if finding.outcome is Outcome.INCONCLUSIVE:
         return finding
     cost = -math.log(estimate.value) if metric.more_is_better else math.log(estimate.value)
     slowdown = math.log(drift.value)
     reach = math.hypot(_reach(estimate), _reach(drift))
     own = cost - slowdown
-    if abs(own) > reach and own * cost > 0:
+    if finding.outcome is Outcome.SAME:
+        stays = abs(own) + reach <= math.log(1 + threshold)
+    else:
+        stays = abs(own) > reach and own * cost > 0
+    if stays:
+        if finding.regression and own <= math.log(1 + threshold):
+            less = "by less than the threshold, as the machine itself was slower"
+            return replace(finding, regression=False, reason=less)
         return finding
     how = "slower" if slowdown > 0 else "faster"
     reason = f"the machine itself was {how}: its canary took {drift.value:.3f} times as long"
@@ -168,11 +183,13 @@ def _reach(estimate: RatioEstimate) -> float:
     return math.log(estimate.interval.high / estimate.interval.low) / 2
 
 
-def _noted(finding: Finding, base: Row, new: Row, metric: Metric) -> Finding:
-    """Add that both were held by the ceiling, where rates are alike whatever the server does."""
+def _held_by_ceiling(base: Row, new: Row, metric: Metric) -> bool:
+    """Say whether the ceiling set both rates: they are alike whatever server or machine do."""
     held = all(row.verdict is not None and row.verdict.by_arithmetic for row in (base, new))
-    if metric.name != "rps" or not held:
-        return finding
+    return held and metric.name == "rps"
+
+
+def _noted(finding: Finding) -> Finding:
     note = "both at the ceiling, so this workload does not tell"
     return replace(finding, reason="; ".join(filter(None, (finding.reason, note))))
 

@@ -79,9 +79,15 @@ def judge(
     estimate = ratio(before, after, paired=paired, confidence=confidence)
     if estimate is None:
         return Finding(Outcome.INCONCLUSIVE, "a figure is zero, which has no ratio")
-    step = abs(median(after) - median(before))
-    if estimate.different and step < 2 * metric.resolution:
-        reason = f"less than two steps of {metric.resolution * 1000:g} ms apart, as it is measured"
+    step = metric.step([*base, *new])
+    if estimate.different and abs(median(after) - median(before)) < 2 * step:
+        reason = f"less than two steps of {step * 1000:g} ms apart, as it is measured"
+        return Finding(Outcome.INCONCLUSIVE, reason, estimate)
+    if not estimate.different and step > threshold * median(before):
+        reason = (
+            f"measured in steps of {step * 1000:g} ms, of which one is more than the threshold"
+            f" of {threshold:.0%}"
+        )
         return Finding(Outcome.INCONCLUSIVE, reason, estimate)
     return decide(estimate, threshold, more_is_better=metric.more_is_better)
 

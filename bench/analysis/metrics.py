@@ -3,7 +3,7 @@
 Needs nothing but the model, so that the command line can name them without loading SciPy.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.errors import UsageError
@@ -57,8 +57,13 @@ class Metric:
     more_is_better: bool = False
     depends_on_speed: bool = True
     """Whether a faster machine changes it."""
-    resolution: float = 0.0
-    """The step in which it is measured: less than two of them apart is no difference."""
+    ab_step: float = 0.0
+    """The step in which ab measures it."""
+
+    def step(self, trials: Iterable[Trial]) -> float:
+        """Return the largest step in which any of the trials measured it; others know it better."""
+        by_ab = any(t.measurement and t.measurement.generator.startswith("ab ") for t in trials)
+        return self.ab_step if by_ab else 0.0
 
 
 def _p50(trial: Trial) -> float | None:
@@ -73,8 +78,8 @@ METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("rps", "requests per second", rate, more_is_better=True),
-        Metric("p50", "median response time", _p50, resolution=MILLISECOND),
-        Metric("p99", "99th percentile of response times", _p99, resolution=MILLISECOND),
+        Metric("p50", "median response time", _p50, ab_step=MILLISECOND),
+        Metric("p99", "99th percentile of response times", _p99, ab_step=MILLISECOND),
         Metric("cpu", "CPU time per request", cpu_per_request),
         Metric("memory", "memory at its peak", memory, depends_on_speed=False),
     )

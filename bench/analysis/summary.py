@@ -65,9 +65,10 @@ def summarise(run: Run) -> tuple[Row, ...]:
     return tuple(sorted(_ranked(run, rows), key=_fastest_first))
 
 
-def _fastest_first(row: Row) -> tuple[bool, int, float]:
+def _fastest_first(row: Row) -> tuple[bool, bool, int, float]:
     return (
         row.requests_per_second is None,
+        row.rank is None,  # one valid round only: it may be anywhere
         row.rank or 0,
         -(row.requests_per_second or 0.0),
     )

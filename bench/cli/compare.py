@@ -10,6 +10,8 @@ from bench.analysis.compare import compare as compare_runs
 from bench.cli import options as shared
 from bench.cli.consoles import stdout
 from bench.cli.options import Option
+from bench.errors import UsageError
+from bench.model import Run
 from bench.report import comparison as text
 from bench.report import terminal
 from bench.store import LATEST, load_run
@@ -52,11 +54,11 @@ def compare(
       flask-bench compare results/20261120T120000Z-busy        (with the latest)
       flask-bench compare results/a results/b --metric cpu --threshold 3%
     """
-    comparison = compare_runs(
-        pool([load_run(path) for path in (base, *pool_base)]),
-        pool([load_run(path) for path in (new, *pool_new)]),
-        **options,
-    )
+    before = [load_run(path) for path in (base, *pool_base)]
+    after = [load_run(path) for path in (new, *pool_new)]
+    for both in (run.id for run in before for other in after if _same(run, other)):
+        raise UsageError(f"BASE and NEW are the same run, or have it in common: {both}")
+    comparison = compare_runs(pool(before), pool(after), **options)
     if as_json:
         click.echo(text.as_json(comparison))
     elif as_markdown:
@@ -64,6 +66,10 @@ def compare(
     else:
         print_comparison(comparison)
     return comparison.exit_code
+
+
+def _same(run: Run, other: Run) -> bool:
+    return (run.id, run.started) == (other.id, other.started)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -64,6 +64,8 @@ _HINTS = {
     "Test aborted after 10 failures": "it could not connect ten times",
 }
 
+SHORTEST_TIME = 0.0005
+"""Seconds."""
 BODY_FILE = "ab.body"
 """Holds what ab sends as the body of a request, beside its rows."""
 
@@ -267,7 +269,7 @@ def measurement(
         command=command,
         requests=complete,
         failures=failures,
-        seconds=report.time_taken,
+        seconds=_seconds(report),
         requests_per_second=_rate(report),
         latency=(latency or _latency(report)) if answered else None,
         bytes_received=report.total_transferred,
@@ -305,6 +307,11 @@ def _late(report: AbReport, rows: Path) -> dict[str, int]:
     # The table tells at once whether there is anything to find in half a million rows.
     slowest = report.connect_ms.max / 1000 if report.connect_ms else 0.0
     return slow_connects(rows) if slowest >= SLOW_CONNECT else {}
+
+
+def _seconds(report: AbReport) -> float:
+    """Return how long it took; ab prints 0.000 of less than half a millisecond."""
+    return report.time_taken or SHORTEST_TIME
 
 
 def _rate(report: AbReport) -> float:

@@ -1,9 +1,7 @@
 """Whether the plan can answer the question at all."""
 
+from bench.analysis.ceiling import SAME_CEILING
 from bench.preflight.facts import REACHABLE, Facts, Rule, names
-
-SAME_CEILING = 0.01
-"""Ceilings closer than this are one: no run tells such a difference from noise."""
 
 
 def _indistinguishable(facts: Facts) -> str | None:

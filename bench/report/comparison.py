@@ -86,7 +86,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         (comparison.new, comparison.only_in_new),
     ):
         for name in names:
-            yield f"{name}: only in {side}"
+            why = comparison.left_out.get(name)
+            yield f"{name}: only in {side}" + (f", left out of the other: {why}" if why else "")
     yield (
         f"intervals at {comparison.confidence:.1%}; no difference: the interval lies within"
         f" ±{comparison.threshold:.0%}; a regression is worse by more than that; visible from:"

@@ -1,9 +1,10 @@
 """What a run says, in a sentence or two: no more than its figures can carry."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.analysis.bottleneck import verdict
 from bench.analysis.bottleneck.queues import AT_CEILING
+from bench.analysis.ceiling import SAME_CEILING
 from bench.analysis.stats import Interval, ratio
 from bench.analysis.summary import Row
 from bench.model import Run, Trial
@@ -21,17 +22,21 @@ def headline(run: Run, rows: Sequence[Row]) -> str:
     if len(valid) == 1:
         name, rate = valid[0].deployment.name, figures.rate(valid[0].requests_per_second)
         return f"{name} answered {rate} requests per second."
-    if run.rounds == 1 or all(row.rank is None for row in valid):
+    ranked = [row for row in valid if row.rank is not None]
+    if len(ranked) < 2:  # noqa: PLR2004 - one alone is ahead of nobody
         return _without_uncertainty(valid)
-    return _with_uncertainty(run, valid)
+    return _with_uncertainty(run, ranked)
 
 
 def caveats(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return what one has to know before one believes the headline."""
     valid = [row for row in rows if row.valid_trials]
     found = [at_ceiling(run, valid)]
-    if run.rounds == 1:
+    once = [row for row in valid if row.valid_trials == 1]
+    if once and len(once) == len(valid):
         found.append("1 round: no uncertainty known. ROUNDS=5 would tell chance from difference.")
+    elif once:
+        found.append(f"One valid round only, and so no rank: {_names(once)}.")
     loads = list(dict.fromkeys(row.load for row in valid))
     if len(loads) > 1:
         most = max(loads, key=lambda load: sum(row.load == load for row in valid))
@@ -59,7 +64,7 @@ def _doubted(trial: Trial, run: Run) -> bool:
 
 
 def _without_uncertainty(valid: Sequence[Row]) -> str:
-    first, second = valid[:2]
+    first, second = sorted(valid, key=lambda row: -(row.requests_per_second or 0.0))[:2]
     times = figures.ratio(first.requests_per_second, second.requests_per_second)
     return (
         f"{first.deployment.name} answered most, {figures.rate(first.requests_per_second)} requests"
@@ -110,17 +115,35 @@ def _span(between: Interval) -> str:
 
 def at_ceiling(run: Run, valid: Sequence[Row]) -> str:
     """Say that the workload sets the figures, if it does that for more than one of them."""
-    reached = [row for row in valid if (row.of_ceiling or 0.0) >= AT_CEILING]
-    if not reached:
-        return ""
-    all_did = 1 < len(reached) == len(valid)
-    which = "these servers" if all_did else _names(reached)
     advice = f"; use WORKLOAD={TELLS_APART}" if run.workload.name != TELLS_APART else ""
-    if len(reached) == 1:
+    return " ".join(_set_by_workload(rows, valid, advice) for rows in _under_one_ceiling(valid))
+
+
+def _under_one_ceiling(valid: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield those at a ceiling that is not their own slots', together where it is the same one."""
+    groups: list[tuple[float, list[Row]]] = []
+    for row in valid:
+        if (row.of_ceiling or 0.0) < AT_CEILING or not row.ceiling:
+            continue
+        if row.ceiling.bound_by == "slots":
+            continue
+        limit = row.ceiling.requests_per_second
+        for other, rows in groups:
+            if rows[0].load == row.load and abs(limit / other - 1) <= SAME_CEILING:
+                rows.append(row)
+                break
+        else:
+            groups.append((limit, [row]))
+    yield from (rows for _, rows in groups)
+
+
+def _set_by_workload(rows: Sequence[Row], valid: Sequence[Row], advice: str) -> str:
+    if len(rows) == 1:
         return (
-            f"{which} reached {AT_CEILING:.0%} or more of what arithmetic allows: its figure says"
-            f" something about the workload, not about the server{advice}."
+            f"{_names(rows)} reached {AT_CEILING:.0%} or more of what arithmetic allows: its figure"
+            f" says something about the workload, not about the server{advice}."
         )
+    which = "these servers" if len(rows) == len(valid) else _names(rows)
     return (
         f"This workload does not tell {which} apart: they reached {AT_CEILING:.0%} or more of what"
         f" arithmetic allows{advice}."

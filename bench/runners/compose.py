@@ -39,6 +39,7 @@ ROLES = {"app": "server", "nginx": "nginx", "api": "api", "database": "postgres"
 """Service of the Compose file → role that its processes are watched as."""
 LIMITS = ("CPUS", "NOFILE")
 """Variables of the Compose files that change what is measured, and that no option gives."""
+HEALTH_INTERVAL = "2s"
 NO_HEALTH_CHECKS = "1h"
 """Between two checks of the deployment: each costs CPU, and nothing waits for them here."""
 NOT_SAMPLED = (
@@ -129,7 +130,6 @@ class ComposeRunner:
             # One by one: health checks come every few seconds, and a trial would wait for them.
             started = [each for n in names for each in self._project.start(file, [n], unasked)]
             containers = (*services, *started)
-            self._note(containers)
             target = Target(HOST, port, _roles(containers, port))
 
             def why_not_ready() -> str | None:
@@ -138,6 +138,7 @@ class ComposeRunner:
                 return readiness(target, workload)
 
             wait_until_ready(why_not_ready, started, deadline=START_WITHIN, what=deployment.name)
+            self._note(containers)
             grace = READY_GRACE
             command = (*self._project.typed(file), "up", *names)
             yield Running(target, {"server": command}, settings, lambda: _check(containers))
@@ -203,7 +204,7 @@ class ComposeRunner:
         if "api" in names:
             self._build(file, ("api",))
         try:
-            started = self._project.start(file, names, {})
+            started = self._project.start(file, names, {"HEALTH_INTERVAL": HEALTH_INTERVAL})
             wait_until_ready(
                 lambda: _why_not_healthy(started),
                 started,

@@ -78,8 +78,12 @@ def target_of(url: str, *, consent: bool) -> Target:
         UsageError: it is no such URL, its host is unknown, or it is another one without consent.
 
     """
-    parts = urlsplit(url)
-    if problem := _problem(parts):
+    try:
+        parts = urlsplit(url)
+        problem = _problem(parts)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
         raise UsageError(f"URL is {url!r}: {problem}")
     host = parts.hostname or ""
     port = parts.port or 80
@@ -114,6 +118,7 @@ def _is_this_machine(host: str, port: int) -> bool:
     """Say whether every address of the host is a loopback one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise UsageError(f"the host {host} of the URL is not known: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"the host {host} of the URL is not known: {why}") from error
     return all(ipaddress.ip_address(address[4][0]).is_loopback for address in found)

@@ -111,7 +111,7 @@ class Project:
                 f"To see more: {log}, or {self.shown(file, 'build', *services)}"
             ) from error
         finally:
-            with log.open("a") as stream:
+            with suppress(OSError), log.open("a") as stream:  # the remedy is in the error, too
                 stream.write(said)
 
     def start(
@@ -200,5 +200,6 @@ class Project:
     def _keep_logs(self, ids: Iterable[str], folder: Path) -> None:
         for each in self.docker.inspect(list(ids)):
             log = folder / LOG_NAMES.get(each.service, f"{each.service}.log")
-            with log.open("a") as stream:
+            # a full disk, or a log driver that keeps nothing, makes no trial wrong
+            with suppress(OSError, CommandFailedError), log.open("a") as stream:
                 stream.write(self.docker.log(each.id))

@@ -38,7 +38,10 @@ _NOT_INHERITED = (
     "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "VIRTUAL_ENV",
 )  # fmt: skip
 
-_NOT_RUNNING = ("cannot connect to the docker daemon", "is the docker daemon running")
+_NOT_RUNNING = (
+    "cannot connect to the docker daemon", "is the docker daemon running",
+    "failed to connect to the docker api",  # since 29
+)  # fmt: skip
 _NOT_ALLOWED = ("permission denied while trying to connect", "got permission denied")
 
 _REMEDIES = (
@@ -55,7 +58,8 @@ _REMEDIES = (
     (
         (
             "pull access denied", "manifest unknown", "no such host", "tls handshake timeout",
-            "failed to resolve source metadata", "error pulling image", "i/o timeout",
+            "failed to resolve source metadata", "failed to resolve reference",
+            "error pulling image", "i/o timeout", "network is unreachable",
             "client.timeout exceeded", "toomanyrequests", "connection refused",
         ),
         "An image cannot be pulled: is its registry reachable from here? PYTHON_IMAGE,"

@@ -100,11 +100,12 @@ class TestOutcomes:
             latency = Latency(p50=time, p90=time, p99=time, max=time)
             return a_side(measurement=a_measurement(latency=latency))
 
-        at = {ms: compare(base_of(*side(4)), new_of(*side(ms)), metric=metric) for ms in (4, 5, 6)}
-        assert found(at[4]).outcome is Outcome.SAME
-        assert found(at[5]).outcome is Outcome.INCONCLUSIVE
-        assert "as it is measured" in found(at[5]).reason
-        assert found(at[6]).outcome is Outcome.SLOWER
+        base = base_of(*side(40))
+        at = {ms: compare(base, new_of(*side(ms)), metric=metric) for ms in (40, 41, 42)}
+        assert found(at[40]).outcome is Outcome.SAME
+        assert found(at[41]).outcome is Outcome.INCONCLUSIVE
+        assert "as it is measured" in found(at[41]).reason
+        assert found(at[42]).outcome is Outcome.SLOWER
 
     def test_many_deployments_widen_the_intervals(self) -> None:
         assert confidence_of(1) == confidence_of(5) == 0.99
@@ -267,6 +268,17 @@ class TestDrift:
     def test_the_other_way_it_stands(self) -> None:
         assert found(self.compare(0.9, 0.9)).outcome is Outcome.SLOWER
 
+    @pytest.mark.parametrize("metric", ["rps", "cpu"])
+    def test_what_the_machine_hides_is_not_called_none(self, metric: str) -> None:
+        comparison = self.compare(1.0, 0.9, metric)
+        assert found(comparison).outcome is Outcome.INCONCLUSIVE
+        assert "the machine itself was faster" in found(comparison).reason
+
+    def test_a_regression_is_what_the_machine_does_not_explain(self) -> None:
+        comparison = self.compare(0.87, 1.1)
+        assert not found(comparison).regression
+        assert comparison.exit_code is not ExitCode.REGRESSION
+
     def test_memory_does_not_depend_on_speed(self) -> None:
         assert found(self.compare(0.9, 1.1, "memory")).outcome is Outcome.SLOWER
 
@@ -275,6 +287,42 @@ class TestDrift:
         assert found(comparison).outcome is Outcome.SLOWER
         assert comparison.drift is not None
         assert comparison.drift.value == pytest.approx(1.0)
+
+
+class TestSteps:
+    """ab measures times in whole milliseconds."""
+
+    def compare(self, before: float, after: float, generator: str) -> Finding:
+        base, new = (
+            [
+                replace(t, measurement=replace(t.measurement, generator=generator, latency=latency))
+                for t in a_side()
+                if t.measurement
+            ]
+            for latency in (Latency(each, each, each, each) for each in (before, after))
+        )
+        return found(compare(base_of(*base), new_of(*new), metric="p50"))
+
+    def test_what_lies_between_two_steps_is_not_known(self) -> None:
+        finding = self.compare(0.002, 0.002, "ab 2.3")
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "steps of 1 ms" in finding.reason
+
+    def test_a_step_that_does_not_matter(self) -> None:
+        assert self.compare(0.1, 0.1, "ab 2.3").outcome is Outcome.SAME
+
+    def test_another_generator_knows_better(self) -> None:
+        assert self.compare(0.0004, 0.0016, "builtin (httptools 1)").outcome is Outcome.SLOWER
+        assert self.compare(0.0004, 0.0016, "ab 2.3").outcome is Outcome.INCONCLUSIVE
+
+
+def test_what_could_not_run_is_not_fine() -> None:
+    both = (*a_side(), *a_side(name="sync-uwsgi"))
+    new = new_of(*a_side(), skipped={"sync-uwsgi": "uwsgi is not installed"})
+    comparison = compare(base_of(*both), new)
+    assert comparison.exit_code is ExitCode.INCONCLUSIVE
+    assert comparison.left_out == {"sync-uwsgi": "uwsgi is not installed"}
+    assert compare(base_of(*both), new_of(*a_side())).exit_code is ExitCode.OK
 
 
 class TestPool:

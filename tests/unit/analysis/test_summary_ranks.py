@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bench.analysis.ranks import Rank, holm, tie_groups
 from bench.analysis.summary import Row, summarise
 from bench.model import Trial
+from bench.report.findings import caveats, headline
 from tests.unit.factories import a_failed_trial, a_measurement, a_run, a_trial
 
 
@@ -53,6 +54,25 @@ class TestRows:
         )
         assert rows["one"].rank == 1
         assert (rows["other"].rank, rows["other"].interval) == (None, None)
+
+    def test_one_valid_round_is_never_on_top(self) -> None:
+        trials = (
+            *rounds_of("slow", [50, 51, 50]),
+            *rounds_of("one", [100, 103, 98]),
+            a_trial("once", round=1, measurement=a_measurement(500)),
+            a_failed_trial("once", round=2),
+            a_failed_trial("never", round=1),
+        )
+        run = a_run(*trials, rounds=3)
+        rows = summarise(run)
+        assert [row.deployment.name for row in rows] == ["one", "slow", "once", "never"]
+        assert "once" not in headline(run, rows)
+        assert "One valid round only, and so no rank: once." in caveats(run, rows)
+
+    def test_one_alone_is_ahead_of_nobody(self) -> None:
+        once = a_trial("once", round=1, measurement=a_measurement(500))
+        run = a_run(*rounds_of("one", [100, 103, 98]), once, rounds=3)
+        assert headline(run, summarise(run)).startswith("once answered most")
 
 
 class TestHolm:

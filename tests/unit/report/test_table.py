@@ -100,6 +100,15 @@ class TestNotes:
         below = a_run(a_trial("one", measurement=a_measurement(100.0)))
         assert "apart" not in self.notes_of(below)
 
+    def test_what_its_own_slots_hold_is_told_apart(self) -> None:
+        own = a_deployment("own", workers=None, async_cores=None)
+        reached = a_run(
+            a_trial("one", measurement=a_measurement(175.0)),
+            a_trial("two"),
+            a_trial(own, load=Load(5, requests=10), measurement=a_measurement(0.99)),
+        )
+        assert "does not tell two and one apart" in self.notes_of(reached)
+
     def test_a_ceiling_is_told_once_for_all_that_share_it(self) -> None:
         notes = self.notes_of(
             a_run(

@@ -42,6 +42,8 @@ def test_another_machine_needs_one() -> None:
         ("http://127.0.0.1:99999", "[Pp]ort"),
         ("http://127.0.0.1:0", "port 0"),
         ("http://no.such.host.invalid", "not known"),
+        ("http://foo..bar:8000", "not known"),
+        ("http://[::1:8000", "IPv6"),
     ],
 )
 def test_no_such_url(url: str, told: str) -> None:
