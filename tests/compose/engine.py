@@ -27,11 +27,11 @@ MIRROR = "http://deb.debian.org/debian"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 STARTS_WITHIN = 30.0
 ONE_PER_TARGET = ("devserver", "gevent-pywsgi", "gevent-gunicorn", "gevent-uwsgi")
+TOGETHER = ("-n", "auto", "--dist", "worksteal", "--timeout", "500")
 CALLS = (
-    ("tests/compose/test_files.py", "-n", "auto", "--dist", "worksteal"),
+    ("tests/compose/test_eject.py", "tests/compose/test_files.py", *TOGETHER),
     # one by one: they look at all that the harness has in the engine
     ("tests/compose/test_runner.py",),
-    ("tests/compose/test_eject.py", "--timeout", "500"),
 )
 """Arguments of pytest."""
 
