@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -74,12 +74,15 @@ class Project:
         (found,) = (each for each in self.containers() if each.service == service)
         return found
 
-    def processes(self) -> Mapping[str, list[psutil.Process]]:
-        """Return the processes of each service."""
-        found = {}
+    def users(self) -> Mapping[str, set[int]]:
+        """Return the user ids of each service's processes."""
+        found: dict[str, set[int]] = {}
         for each in self.containers():
             root = psutil.Process(each.pid)
-            found[each.service] = [root, *root.children(recursive=True)]
+            users = found.setdefault(each.service, {*root.uids()})
+            for process in root.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):  # a health check that has just ended
+                    users |= {*process.uids()}
         return found
 
     def calls_under_way(self) -> int:
