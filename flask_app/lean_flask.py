@@ -29,8 +29,60 @@ Routes = dict[tuple[str, str], Rule]
 """Path and method → rule, where the path is the rule itself: no more than the app has rules."""
 
 
+class Response(flask.Response):
+    """A response that goes out as it is where there is nothing to repair."""
+
+    @classmethod
+    def force_type(cls, response: Any, environ: Any = None) -> Any:  # noqa: ANN401 - Werkzeug's own
+        """Return a response as one of these, but one of an app's own kind as it is."""
+        own = isinstance(response, flask.Response) and type(response) is not flask.Response
+        return response if own else super().force_type(response, environ)
+
+    def get_wsgi_response(
+        self, environ: dict[str, Any]
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Return body, status and headers, as Werkzeug does."""
+        body = self.response
+        if (
+            type(self) is Response
+            and type(body) is list
+            and len(body) == 1
+            and type(body[0]) is bytes
+            and self.status_code >= 200  # noqa: PLR2004
+            and self.status_code not in BODILESS
+            and environ["REQUEST_METHOD"] != "HEAD"
+            and not self._on_close
+        ):
+            headers = self.headers.to_wsgi_list()
+            names = {name.lower() for name, _ in headers}
+            if "content-length" in names and names.isdisjoint(REPAIRED):
+                return body, self.status, headers
+        return super().get_wsgi_response(environ)
+
+
+class _Adapter(MapAdapter):
+    """A URL adapter that knows where paths without variables lead."""
+
+    routes: Routes
+
+    def match(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Werkzeug's own
+        if args or options != {"return_rule": True}:  # not for the request itself
+            return super().match(*args, **options)
+        asked = self.path_info, self.default_method
+        rule = self.routes.get(asked)
+        if rule is not None:
+            return rule, {}
+        rule, variables = super().match(return_rule=True)
+        # "//" and "get" lead there, too: clients can make such up without end
+        if not variables and asked[0] == rule.rule and asked[1] in (rule.methods or ()):
+            self.routes[asked] = rule
+        return rule, variables
+
+
 class Flask(flask.Flask):
     """Keeps what it has found out about the hosts and the paths that it has seen."""
+
+    response_class = Response
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Flask's own
         super().__init__(*args, **options)
@@ -65,56 +117,3 @@ class Flask(flask.Flask):
         )
         adapter.routes = routes
         return adapter
-
-
-class _Adapter(MapAdapter):
-    """A URL adapter that knows where paths without variables lead."""
-
-    routes: Routes
-
-    def match(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Werkzeug's own
-        if args or options != {"return_rule": True}:  # not for the request itself
-            return super().match(*args, **options)
-        asked = self.path_info, self.default_method
-        rule = self.routes.get(asked)
-        if rule is not None:
-            return rule, {}
-        rule, variables = super().match(return_rule=True)
-        # "//" and "get" lead there, too: clients can make such up without end
-        if not variables and asked[0] == rule.rule and asked[1] in (rule.methods or ()):
-            self.routes[asked] = rule
-        return rule, variables
-
-
-class Response(flask.Response):
-    """A response that goes out as it is where there is nothing to repair."""
-
-    @classmethod
-    def force_type(cls, response: Any, environ: Any = None) -> Any:  # noqa: ANN401 - Werkzeug's own
-        """Return a response as one of these, but one of an app's own kind as it is."""
-        own = isinstance(response, flask.Response) and type(response) is not flask.Response
-        return response if own else super().force_type(response, environ)
-
-    def get_wsgi_response(
-        self, environ: dict[str, Any]
-    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
-        """Return body, status and headers, as Werkzeug does."""
-        body = self.response
-        if (
-            type(self) is Response
-            and type(body) is list
-            and len(body) == 1
-            and type(body[0]) is bytes
-            and self.status_code >= 200  # noqa: PLR2004
-            and self.status_code not in BODILESS
-            and environ["REQUEST_METHOD"] != "HEAD"
-            and not self._on_close
-        ):
-            headers = self.headers.to_wsgi_list()
-            names = {name.lower() for name, _ in headers}
-            if "content-length" in names and names.isdisjoint(REPAIRED):
-                return body, self.status, headers
-        return super().get_wsgi_response(environ)
-
-
-Flask.response_class = Response

@@ -52,6 +52,11 @@ def versions_changed(base: Run, new: Run) -> Iterator[str]:
     yield from _mappings(base.machine.versions, new.machine.versions)
 
 
+def identity(run: Run) -> tuple[str, str]:
+    """Return what tells a run from every other one; its folder may have been copied."""
+    return run.id, run.started
+
+
 def pool(runs: Sequence[Run]) -> Run:
     """Return several runs of the same thing as one, their rounds numbered on.
 
@@ -67,7 +72,7 @@ def pool(runs: Sequence[Run]) -> Run:
     if not runs:
         raise UsageError("there is no run to pool")
     first = runs[0]
-    if len({(run.id, run.started) for run in runs}) < len(runs):
+    if len(set(map(identity, runs))) < len(runs):
         raise UsageError("a run counts once: the same one was given twice")
     for run in runs[1:]:
         if unlike := [*runs_unlike(first, run), *versions_changed(first, run), *_loads(first, run)]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.analysis.alike import deployments_unlike, runs_unlike, versions_changed
+from bench.analysis.alike import deployments_unlike, identity, runs_unlike, versions_changed
 from bench.analysis.judge import Finding, Outcome, confidence_of, judge
 from bench.analysis.metrics import DEFAULT_THRESHOLD, Metric, metric_of
 from bench.analysis.stats import RatioEstimate, ratio
@@ -79,7 +79,7 @@ def compare(
     chosen = metric_of(metric)
     if not 0 <= threshold < 1:
         raise UsageError(f"the threshold is {threshold:g}; allowed is 0 to 1, as in 0.05 or 5%")
-    if (base.id, base.started) == (new.id, new.started):
+    if identity(base) == identity(new):
         raise UsageError(f"BASE and NEW are the same run: {base.id}")
     old = {row.deployment.name: row for row in summarise(base)}
     current = {row.deployment.name: row for row in summarise(new)}

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import click
 
-from bench.analysis.alike import pool
+from bench.analysis.alike import identity, pool
 from bench.analysis.compare import Comparison
 from bench.analysis.compare import compare as compare_runs
 from bench.cli import options as shared
 from bench.cli.consoles import stdout
 from bench.cli.options import Option
 from bench.errors import UsageError
-from bench.model import Run
 from bench.report import comparison as text
 from bench.report import terminal
 from bench.store import LATEST, load_run
@@ -56,7 +55,8 @@ def compare(
     """
     before = [load_run(path) for path in (base, *pool_base)]
     after = [load_run(path) for path in (new, *pool_new)]
-    for both in (run.id for run in before for other in after if _same(run, other)):
+    if common := set(map(identity, before)) & set(map(identity, after)):
+        both = " and ".join(sorted(run for run, _ in common))
         raise UsageError(f"BASE and NEW are the same run, or have it in common: {both}")
     comparison = compare_runs(pool(before), pool(after), **options)
     if as_json:
@@ -66,10 +66,6 @@ def compare(
     else:
         print_comparison(comparison)
     return comparison.exit_code
-
-
-def _same(run: Run, other: Run) -> bool:
-    return (run.id, run.started) == (other.id, other.started)
 
 
 def print_comparison(comparison: Comparison) -> None:

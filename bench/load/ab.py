@@ -65,7 +65,7 @@ _HINTS = {
 }
 
 SHORTEST_TIME = 0.0005
-"""Seconds."""
+"""Seconds; whatever took less ab prints as 0.000, by which nothing can be divided."""
 BODY_FILE = "ab.body"
 """Holds what ab sends as the body of a request, beside its rows."""
 
@@ -310,7 +310,7 @@ def _late(report: AbReport, rows: Path) -> dict[str, int]:
 
 
 def _seconds(report: AbReport) -> float:
-    """Return how long it took; ab prints 0.000 of less than half a millisecond."""
+    """Return how long it took, at the most."""
     return report.time_taken or SHORTEST_TIME
 
 

@@ -261,6 +261,15 @@ class TestBadInput:
         assert ended.code == 2
         assert [name for name in load_catalog().deployments if name not in ended.err] == []
 
+    def test_a_run_on_both_sides(self, call: Call, tmp_path: Path) -> None:
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+            save_run(a_run(a_trial(), id=name), tmp_path / name)
+        one, other = str(tmp_path / "one"), str(tmp_path / "other")
+        ended = call("compare", one, other, "--pool-base", other)
+        assert ended.code == 2
+        assert "have it in common: other" in ended.err
+
     @pytest.mark.parametrize(
         "content", ["", "{}", "[]", f'{{"schema": {SCHEMA + 1}}}', f'{{"schema": {SCHEMA}}}']
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -269,3 +270,13 @@ def test_a_file_that_a_worker_is_just_making_disturbs_nobody(
     monkeypatch.setattr(metrics, "FOLDER", str(tmp_path))
     (tmp_path / f"counter_{os.getpid()}.db").touch()
     assert metrics.collected() == b""
+
+
+@pytest.mark.parametrize(("master_pid", "left"), [(0, 0), (123, 1)])
+def test_an_upgrade_of_gunicorn_leaves_the_old_workers_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, master_pid: int, left: int
+) -> None:
+    monkeypatch.setattr(metrics, "FOLDER", str(tmp_path))
+    (tmp_path / "counter_7.db").touch()
+    metrics.on_starting(SimpleNamespace(master_pid=master_pid))
+    assert len(list(tmp_path.iterdir())) == left

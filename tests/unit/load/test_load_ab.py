@@ -227,6 +227,19 @@ class TestMeasurement:
         assert failed(result) == {}
         assert result.seconds >= 2
 
+    def test_what_is_too_short_for_abs_clock_took_some_time_all_the_same(self) -> None:
+        report = parse((DATA / "2.4.71_success.txt").read_text())
+        result = measurement(
+            replace(report, time_taken=0.0),
+            Load(50, requests=2000),
+            generator="ab",
+            command=(),
+            latency=None,
+            cpu_seconds=None,
+        )
+        assert 0 < result.seconds < 0.001
+        assert result.requests_per_second == report.requests_per_second
+
     def test_a_failure_without_a_kind_is_not_lost(self) -> None:
         report = parse((DATA / "2.4.71_success.txt").read_text())
         result = measurement(
